@@ -1,1 +1,397 @@
-def main() -> None: ...
+"""onestop: the command, and what starts when it is told to serve."""
+
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from audit.reading import Reading
+from audit.store import StoreError
+from auth.ids import SANDBOX_ROOT
+from cases.store import Cases
+from sandbox import known_answers
+from sandbox.issuer import Issuer
+from sandbox.nation import nation
+from sandbox.personas import PERSONAS
+from sandbox.server import Endpoints, Sandbox
+from sandbox.server import serve as serve_sandbox
+from schema.disclosure import Agency
+from serving import demo as demonstration
+from serving import logs, program, server
+from serving.drain import Drain
+from serving.metrics import Metrics, admin
+from serving.running import Running, announced, newest
+from serving.settings import Settings, SettingsError, limits_in_force, problems, shown
+
+KOREA = timezone(timedelta(hours=9))
+AUDIENCE = "https://onestop.sandbox.invalid/graphql"
+CLIENT = "sandbox-portal"
+TAX_ISSUER = "https://tax.sandbox.invalid"
+STATE = Path("var")
+START_S = 60
+
+
+def today() -> date:
+    """The day in Korea."""
+    return datetime.now(KOREA).date()
+
+
+class Refusal(click.ClickException):
+    """Wrong use or configuration: exit status 2, the reason on standard error."""
+
+    exit_code = 2
+
+
+def settings() -> Settings:
+    """The settings in force."""
+    try:
+        return Settings.load(os.environ)
+    except SettingsError as error:
+        raise Refusal("\n".join(error.problems)) from error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="onestop")
+def main() -> None:
+    """One GraphQL question over many government agencies, and a log of every field that was shown."""
+
+
+# ---------------------------------------------------------------- serving
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State.")
+def serve(host: str, port: int, workers: int, data: Path) -> None:
+    """Serve in the foreground. Without configuration: sandbox mode, everything embedded, state under ./var."""
+    logs.configure()
+    its = settings()
+    if found := problems(its, workers):
+        raise Refusal("\n".join(found))
+    if port == 0:
+        port = _free_port(host)
+    data.mkdir(parents=True, exist_ok=True)
+    with _wired(its, data, f"http://{host}:{port}") as wiring:
+        metrics = Metrics()
+        beside = (admin(metrics), *its.admin_listen) if its.admin_listen else None
+        running = Running(os.getpid(), str(data.resolve()), wiring.issuer, wiring.audience, f"http://{host}:{port}")
+
+        def make(drain: Drain) -> program.Program:
+            return program.Program(wiring, drain, metrics)
+
+        def ready(url: str) -> None:
+            click.echo(f"READY {url}")
+
+        try:
+            with announced(running):
+                status = server.run(make, host, port, ready, workers=workers, admin=beside)
+        except OSError as error:
+            raise Refusal(f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port.") from error
+    sys.exit(status)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _wired(its: Settings, data: Path, origin: str) -> Iterator[program.Wiring]:
+    """What the program needs, with the sandbox started for whatever is not set."""
+    agencies = {agency: url for agency in Agency if (url := its.agencies[agency.name].url)}
+    needed = set(Agency) - {Agency.WELFARE}
+    with _embedded(its, data) if its.issuer is None or needed - agencies.keys() else _nothing() as endpoints:
+        if endpoints is not None:
+            agencies = {Agency[name]: url for name, url in endpoints.agencies.items()} | agencies
+        yield program.Wiring(
+            settings=its,
+            database_url=its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db",
+            log_url=its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db",
+            id_root=_id_root(its),
+            signing_key=program.signing_key(its.log_signing_key_file or _made_signing_key(data)),
+            issuer=its.issuer or (endpoints.issuer if endpoints else ""),
+            audience=its.audience or AUDIENCE,
+            agencies={agency: agencies[agency] for agency in needed},
+            tax_issuer=agencies[Agency.TAX] if its.production else TAX_ISSUER,
+            callback_url=f"{its.origin or origin}/callbacks/finance",
+        )
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+@contextmanager
+def _embedded(its: Settings, data: Path) -> Iterator[Endpoints]:
+    """The sandbox in a process of its own, which ends with this one."""
+    command = [sys.executable, "-m", "sandbox", "--port-base", "0", "--directory", str(data / "sandbox")]
+    if its.id_key_file:
+        command += ["--id-key-file", str(its.id_key_file)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ONESTOP_")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
+        try:
+            line = child.stdout.readline() if child.stdout else b""
+            if not line:
+                raise Refusal("The sandbox did not start; its reason is above.")
+            yield Endpoints(**json.loads(line))
+        finally:
+            if child.stdin:
+                child.stdin.close()
+            child.terminate()
+            child.wait(timeout=10)
+
+
+def _id_root(its: Settings) -> bytes:
+    """The identifiers' root key: at least 32 bytes in hexadecimal."""
+    if its.id_key_file is None:
+        return SANDBOX_ROOT
+    try:
+        root = bytes.fromhex(its.id_key_file.read_text("ascii"))
+    except (OSError, ValueError) as error:
+        raise Refusal("ONESTOP_ID_KEY_FILE: give a readable file with at least 64 hexadecimal digits.") from error
+    if len(root) < 32:
+        raise Refusal("ONESTOP_ID_KEY_FILE: give at least 64 hexadecimal digits.")
+    return root
+
+
+def _made_signing_key(data: Path) -> Path:
+    """The sandbox's key of the access log; made at the first start and marked as the sandbox's."""
+    file = data / "access-log-key.pem"
+    if not file.exists():
+        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(b"onestop-sandbox: anybody may have this key\n" + pem)
+    return file
+
+
+@main.command()
+@click.option("--keep", is_flag=True, help="Go on serving afterwards.")
+def demo(*, keep: bool) -> None:
+    """Start everything in a fresh directory, ask the estate and the birth question, and show what came back."""
+    sys.exit(demonstration.run(keep=keep))
+
+
+# ---------------------------------------------------------------- the sandbox
+
+
+@main.group(invoke_without_command=True)
+@click.option("--port-base", default=8100, show_default=True, type=click.IntRange(0, 65000), help="Sign-in's port; the agencies follow. 0 takes free ones.")
+@click.option("--people", default=1000, show_default=True, type=click.IntRange(0, 1_000_000), help="People besides the personas.")
+@click.option("--seed", default=7, show_default=True, help="The same seed makes the same nation.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State.")
+@click.pass_context
+def sandbox(context: click.Context, port_base: int, people: int, seed: int, data: Path) -> None:
+    """Serve only the sandbox: sign-in, then registry, land, finance, pensions, tax, health, vehicles."""
+    if context.invoked_subcommand is not None:
+        context.obj = (people, seed)
+        return
+    logs.configure()
+    its = settings()
+    world = Sandbox(
+        directory=data / "sandbox",
+        today=today(),
+        now=lambda: datetime.now(UTC),
+        port_base=port_base,
+        people=people,
+        seed=seed,
+        id_root=_id_root(its),
+    )
+
+    def ready(endpoints: Endpoints) -> None:
+        running = Running(os.getpid(), str(data.resolve()), endpoints.issuer, its.audience or AUDIENCE)
+        announcement.append(announced(running))
+        announcement[0].__enter__()
+        for agency, url in endpoints.agencies.items():
+            click.echo(f"ONESTOP_{agency}_URL={url}", err=True)
+        click.echo(f"READY {endpoints.issuer}")
+
+    announcement: list[Any] = []
+    try:
+        serve_sandbox(world, ready)
+    except OSError as error:
+        raise Refusal(f"Port {port_base} or one after it is taken ({error.strerror}); choose another --port-base.") from error
+    finally:
+        for each in announcement:
+            each.__exit__(None, None, None)
+
+
+@sandbox.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--persona", type=click.Choice(sorted(PERSONAS)), help="Only this persona.")
+@click.pass_obj
+def people(obj: tuple[int, int], as_json: bool, persona: str | None) -> None:  # noqa: FBT001 - click's signature
+    """The known answers: per person and agency the exact facts that the graph must show."""
+    number, seed = obj
+    answers = known_answers.known_answers(nation(seed, 0 if persona else number, today()), persona)
+    click.echo(json.dumps(answers, ensure_ascii=False, indent=2) if as_json else known_answers.table(answers))
+
+
+@main.command()
+@click.option("--persona", required=True, type=click.Choice(sorted(PERSONAS)), help="Whose token.")
+@click.option("--case", "case_id", help="Id of a case to narrow the token to.")
+@click.option("--assurance", type=click.Choice(["low", "substantial", "high"]), default="high", show_default=True)
+@click.option("--ttl", default=300, show_default=True, type=click.IntRange(1, 86400), help="Seconds it is good for.")
+@click.option("--client", default=CLIENT, show_default=True, help="Client that it is issued to.")
+@click.option("--signed-in", default=0, show_default=True, type=click.IntRange(0), help="Seconds since the persona signed in.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="State of the sandbox it is for (default: the one started last).")
+def token(persona: str, case_id: str | None, assurance: str, ttl: int, client: str, signed_in: int, data: Path | None) -> None:
+    """Print one sandbox access token for the sandbox that is running."""
+    if settings().production:
+        raise click.ClickException("Tokens of the sandbox are made in sandbox mode only.")
+    here = newest(data or STATE) or (None if data else newest())
+    if here is None:
+        raise Refusal("No sandbox is running. Start one with `onestop serve`, and ask again.")
+    now = datetime.now(UTC)
+    issuer = Issuer(here.issuer, Path(here.directory) / "sandbox" / "issuer.jwk")
+    levels: dict[str, Any] = {"low": 1, "substantial": 2, "high": 3}
+    click.echo(
+        issuer.token(
+            PERSONAS[persona],
+            audience=here.audience,
+            client_id=client,
+            acr=levels[assurance],
+            ttl=timedelta(seconds=ttl),
+            now=now,
+            case=case_id,
+            auth_time=now - timedelta(seconds=signed_in),
+        )
+    )
+
+
+# ---------------------------------------------------------------- looking
+
+
+@main.command("schema")
+def schema_() -> None:
+    """Print the graph: SDL with descriptions and @disclosure, sorted."""
+    click.echo(program.printed())
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def limits(*, as_json: bool) -> None:
+    """Print the limits in force."""
+    found = limits_in_force(settings())
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(f"{name} = {value}" for name, value in found.items()))
+
+
+@main.group()
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command()
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
+def check(workers: int) -> None:
+    """Validate the settings; exit status 2 with the reasons when they do not do."""
+    if found := problems(settings(), workers):
+        raise Refusal("\n".join(found))
+    click.echo("The settings will do.")
+
+
+@config.command()
+def show() -> None:
+    """Print the settings in force, secrets masked."""
+    for name, value in shown(settings()).items():
+        click.echo(f"{name}={'' if value is None else value}")
+
+
+@main.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State.")
+def migrate(data: Path) -> None:
+    """Bring the database to the current schema."""
+    its = settings()
+    data.mkdir(parents=True, exist_ok=True)
+
+    async def migrated() -> None:
+        async with Cases.opened(its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"):
+            pass
+
+    asyncio.run(migrated())
+    click.echo("The database is at the current schema.")
+
+
+# ---------------------------------------------------------------- the access log
+
+
+@main.group("log")
+def log_() -> None:
+    """Read and check the access log."""
+
+
+def _reading(store: str | None, data: Path) -> Any:
+    its = settings()
+    master = hashlib.sha256(b"onestop/access-log/1" + _id_root(its)).digest()
+    url = store or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
+    return Reading.open(url, master)
+
+
+STORE = click.option("--store", help="URL of the log's database (default: the one in the settings).")
+DATA = click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State.")
+
+
+@log_.command()
+@click.option("--since", default=0, show_default=True, type=click.IntRange(0), help="First leaf index.")
+@click.option("--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True)
+@STORE
+@DATA
+def export(since: int, form: str, store: str | None, data: Path) -> None:  # noqa: ARG001 - one format so far
+    """Print the entries in order, one JSON object a line."""
+
+    async def exported() -> None:
+        async with _reading(store, data) as reading:
+            async for entry in reading.export(since):
+                click.echo(orjson.dumps(entry).decode())
+
+    _unreadable_is_2(exported())
+
+
+@log_.command()
+@STORE
+@DATA
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def verify(store: str | None, data: Path, *, as_json: bool) -> None:
+    """Check every entry. Exit status 0 intact, 1 tampered, 2 unreadable."""
+
+    async def verified() -> Any:
+        async with _reading(store, data) as reading:
+            return await reading.verify()
+
+    verdict = _unreadable_is_2(verified())
+    said = {"intact": verdict.intact, "entries": verdict.entries, "first_bad": verdict.first_bad, "reason": verdict.reason}
+    if as_json:
+        click.echo(json.dumps(said))
+    elif verdict.intact:
+        click.echo(f"Intact: {verdict.entries} entries.")
+    else:
+        click.echo(f"Tampered: entry {verdict.first_bad} does not hold ({verdict.reason}).")
+    sys.exit(0 if verdict.intact else 1)
+
+
+def _unreadable_is_2(work: Any) -> Any:
+    try:
+        return asyncio.run(work)
+    except StoreError as error:
+        raise Refusal(f"The access log cannot be read: {error}.") from error
+
+
+if __name__ == "__main__":
+    main()

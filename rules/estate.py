@@ -148,16 +148,9 @@ def _health(section: EstateHealth) -> Tally:
 def _vehicles(section: EstateVehicles) -> Tally:
     vehicles = section.vehicles or ()
     fines = [vehicle.unpaid_fines for vehicle in vehicles]
-    assets = [*map(_share_of, vehicles), *(boat.assessed_value for boat in section.fishing_boats or ())]
+    assets = [*(vehicle.assessed_value for vehicle in vehicles), *(boat.assessed_value for boat in section.fishing_boats or ())]
     debts = [fine.amount for of_vehicle in fines for fine in of_vehicle or ()]
     return _tally(Agency.VEHICLES, section, (section.vehicles, section.fishing_boats, *fines), assets, debts)
-
-
-def _share_of(vehicle: Vehicle) -> int | None:
-    """The deceased's part of the vehicle's value, rounded down to whole won."""
-    if vehicle.assessed_value is None or vehicle.ownership_share is None:
-        return None
-    return vehicle.assessed_value * vehicle.ownership_share.numerator // vehicle.ownership_share.denominator
 
 
 def _tally(

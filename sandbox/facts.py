@@ -96,6 +96,15 @@ class Birth:
     under_protection: bool  # the mother gave birth under the Protected Birth Act: no parent is recorded
 
 
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """One person's place in the register."""
+
+    parents: list[Parentage] = field(default_factory=list)
+    children: list[Parentage] = field(default_factory=list)
+    marriages: list[Marriage] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Nation:
     """Everybody, and what the family register holds of them."""
@@ -111,6 +120,19 @@ class Nation:
     disputes: list[Dispute] = field(default_factory=list)
     births: dict[Subject, Birth] = field(default_factory=dict)
     personas: dict[str, Subject] = field(default_factory=dict)
+    index: dict[Subject, Ties] = field(default_factory=dict, repr=False, compare=False)
+
+    def ties(self, subject: Subject) -> Ties:
+        """Everything that names the person; looked up once for all, so ask only when the register is complete."""
+        if not self.index:
+            self.index.update({each: Ties() for each in self.people})
+            for tie in self.parentage:
+                self.index[tie.child].parents.append(tie)
+                self.index[tie.parent].children.append(tie)
+            for marriage in self.marriages:
+                self.index[marriage.a].marriages.append(marriage)
+                self.index[marriage.b].marriages.append(marriage)
+        return self.index[subject]
 
 
 # ---------------------------------------------------------------- land

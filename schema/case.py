@@ -173,6 +173,7 @@ class Mandate:
     valid_from: datetime = strawberry.field(description="First moment it holds.")
     valid_until: datetime | None = strawberry.field(description="Moment it ends by itself; null when it does not.")
     revoked_at: datetime | None = strawberry.field(description="When it was taken back; null while in force.")
+    ref: strawberry.Private[CaseId]
     held_by: strawberry.Private[PersonId | None]
     acting_for: strawberry.Private[PersonId | None]
 
@@ -274,6 +275,8 @@ class Case(Node):
 class CaseUpdate:
     case: Case = strawberry.field(description="The case, to ask again from.")
     answer: Answer = strawberry.field(description="How that agency stands now.")
+    ref: strawberry.Private[CaseId]
+    subject: strawberry.Private[PersonId]
 
 
 @strawberry.input(
@@ -336,3 +339,5 @@ class RequestAnswersPayload:
         description="One for each agency named; empty when refused.", directives=[_PRESENCE]
     )
     refusal: Refusal | None = strawberry.field(description="Why nobody was asked; null when somebody was.")
+    ref: strawberry.Private[CaseId | None] = None
+    subject: strawberry.Private[PersonId | None] = None

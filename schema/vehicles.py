@@ -80,7 +80,8 @@ class Vehicle:
     )
     ownership_share: Fraction | None = strawberry.field(description="The person's share; null when not told.")
     assessed_value: Won | None = strawberry.field(
-        description="Standard value for taxes (시가표준액) of the whole vehicle, whole won; null when none is set.",
+        description="The person's part of the standard value for taxes (시가표준액): value by share, rounded down to "
+        "whole won; null when none is set.",
         directives=[_AMOUNT],
     )
     liens: list[VehicleLien] | None = strawberry.field(

@@ -1,0 +1,405 @@
+"""One access as a value: who read which fields of whom, why, and how it ended. Never what the fields said.
+
+An `Access` has no member that could hold a value that was seen, but for two of the officers' part that the caller
+words or redacts: `reason` and `variables`. Names of persons, cases and records come in as they are; the person's own
+part keeps persons and records as keyed references only.
+
+An `Entry` is an access as it is recorded: two parts in canonical JSON (RFC 8785), one that may be told to the person
+and one for officers only, each with a salt of its own, and a leaf of fixed size that commits to both without saying
+anything (the tree hashes it as RFC 6962 does).
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from audit.keys import References
+from schema.identifiers import CaseId, PersonId
+from schema.scalars import Coordinate
+
+SENSITIVITIES = ("PRESENCE", "IDENTITY", "INVENTORY", "AMOUNT", "SPECIAL")
+"""Names of the graph's Sensitivity, least first."""
+
+LEAF_VERSION = 1
+ENTRY_LEAF = 1
+SELECTION_LEAF = 2
+LEAF_BYTES = 38
+SALT_BYTES = 32
+RECORD_REFERENCE_BYTES = 16
+COMMITMENT_PREFIX = b"onestop/access/1"
+CANONICAL = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_STRICT_INTEGER
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+)
+
+
+class Task(StrEnum):
+    VIEW = "VIEW"
+    SEARCH = "SEARCH"
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    EXPORT = "EXPORT"
+    LOG_VIEW = "LOG_VIEW"
+
+
+class Outcome(StrEnum):
+    DISCLOSED = "DISCLOSED"
+    PARTIAL = "PARTIAL"
+    REFUSED = "REFUSED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The coordinates a document reads of one person, sorted, named by the hash of schema hash and list."""
+
+    schema_hash: str
+    coordinates: tuple[Coordinate, ...]
+    id: str = field(init=False, compare=False)
+    positions: Mapping[Coordinate, int] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if list(self.coordinates) != sorted(set(self.coordinates)):
+            raise ValueError("the coordinates of a selection are sorted and occur once")
+        named = canonical({"coordinates": list(self.coordinates), "schema": self.schema_hash})
+        object.__setattr__(self, "id", hashlib.sha256(named).hexdigest())
+        object.__setattr__(self, "positions", {name: at for at, name in enumerate(self.coordinates)})
+
+    @property
+    def leaf(self) -> bytes:
+        """A selection is a leaf of its own, without a month, so that its id can never be given another meaning."""
+        return leaf(SELECTION_LEAF, 0, bytes.fromhex(self.id))
+
+
+def selection(schema_hash: str, coordinates: Iterable[Coordinate]) -> Selection:
+    return Selection(schema_hash, tuple(sorted(set(coordinates))))
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """How many records of one agency were read, and which.
+
+    Going in, `keys` are the agency's own keys; they are replaced by keyed references before anything is written, and
+    coming out of the log they are those references (hex).
+    """
+
+    count: int
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What one operation did with one person's data. `answers` maps each agency asked to its AnswerStatus.
+
+    A coordinate may be disclosed in one record and null in another, so the four sets may overlap; all lie within the
+    selection. `sensitivity` is the greatest that was touched, None when nothing was.
+    """
+
+    # told to the person
+    operation: UUID
+    at: datetime
+    task: Task
+    operation_name: str | None
+    document_hash: str | None
+    selection: Selection
+    subject: PersonId | None
+    subject_role: str | None
+    records: Mapping[str, Records]
+    answers: Mapping[str, str]
+    disclosed: AbstractSet[Coordinate]
+    null: AbstractSet[Coordinate]
+    withheld: AbstractSet[Coordinate]
+    failed: AbstractSet[Coordinate]
+    sensitivity: str | None
+    purpose: str | None
+    legal_basis: str | None
+    case_id: CaseId | None
+    case_number: str | None
+    organisation: str | None
+    outcome: Outcome
+    policy_ids: tuple[str, ...]
+    policy_set_hash: str | None
+    # told to officers only
+    viewer: str
+    roles: tuple[str, ...]
+    office: str | None
+    agency: str | None
+    on_behalf_of: str | None
+    session: str | None
+    assurance: str | None
+    client_id: str
+    source_address: str | None
+    reason: str | None
+    variables: Mapping[str, Any] | None
+    trace_id: str | None
+    request_id: str | None
+    visibility: None = None
+    """Who may hide an entry, and until when, is not decided yet; the stored shape has its place."""
+
+    def __post_init__(self) -> None:
+        if self.at.tzinfo is None:
+            raise ValueError("the moment of an access is aware")
+        if self.sensitivity is not None and self.sensitivity not in SENSITIVITIES:
+            raise ValueError(f"{self.sensitivity} is no sensitivity")
+
+    @property
+    def year(self) -> int:
+        """Year of the keys, in UTC."""
+        return self.at.astimezone(UTC).year
+
+    @property
+    def month(self) -> int:
+        """Period of the leaf, yyyymm in UTC."""
+        at = self.at.astimezone(UTC)
+        return at.year * 100 + at.month
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An access as recorded. The parts are exactly the bytes the commitment was computed over."""
+
+    id: UUID
+    access: Access
+    subject_ref: bytes | None
+    viewer_ref: bytes
+    case_ref: bytes | None
+    person_part: bytes = field(repr=False)
+    staff_part: bytes = field(repr=False)
+    person_salt: bytes = field(repr=False)
+    staff_salt: bytes = field(repr=False)
+
+    leaf: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leaf", leaf(ENTRY_LEAF, self.access.month, self.commitment))
+
+    @property
+    def commitment(self) -> bytes:
+        person = hashlib.sha256(self.person_salt + self.person_part).digest()
+        staff = hashlib.sha256(self.staff_salt + self.staff_part).digest()
+        return hashlib.sha256(COMMITMENT_PREFIX + person + staff).digest()
+
+
+def entry(access: Access, entry_id: UUID, references: References) -> Entry:
+    """The entry of an access under its year's references, with fresh salts.
+
+    Raise ValueError when a coordinate lies outside the selection or a text has no canonical form.
+    """
+    subject_ref = None if access.subject is None else references.of("person", access.subject)
+    return Entry(
+        id=entry_id,
+        access=access,
+        subject_ref=subject_ref,
+        viewer_ref=references.of("viewer", access.viewer),
+        case_ref=None if access.case_id is None else references.of("case", access.case_id),
+        person_part=canonical(_person_part(access, entry_id, subject_ref, references)),
+        staff_part=canonical(_staff_part(access, entry_id)),
+        person_salt=secrets.token_bytes(SALT_BYTES),
+        staff_salt=secrets.token_bytes(SALT_BYTES),
+    )
+
+
+def recorded_entry(
+    person_part: bytes, staff_part: bytes, salts: tuple[bytes, bytes], read: Selection, references: References
+) -> Entry:
+    """The entry that two stored parts spell. Raise ValueError or KeyError when they are not the parts of one entry."""
+    person, staff = orjson.loads(person_part), orjson.loads(staff_part)
+    if person["id"] != staff["id"] or person["selection"] != read.id:
+        raise ValueError("the two parts are of different entries, or of another selection")
+    access = Access(
+        operation=UUID(person["operation"]),
+        at=datetime.fromisoformat(person["at"]),
+        task=Task(person["task"]),
+        operation_name=person["operation_name"],
+        document_hash=person["document_hash"],
+        selection=read,
+        subject=staff["subject"],
+        subject_role=person["subject_role"],
+        records={name: Records(held["count"], tuple(held["references"])) for name, held in person["records"].items()},
+        answers=person["answers"],
+        disclosed=marked(read, person["disclosed"]),
+        null=marked(read, person["null"]),
+        withheld=marked(read, person["withheld"]),
+        failed=marked(read, person["failed"]),
+        sensitivity=person["sensitivity"],
+        purpose=person["purpose"],
+        legal_basis=person["legal_basis"],
+        case_id=person["case"],
+        case_number=person["case_number"],
+        organisation=person["organisation"],
+        outcome=Outcome(person["outcome"]),
+        policy_ids=tuple(person["policy_ids"]),
+        policy_set_hash=person["policy_set_hash"],
+        viewer=staff["viewer"],
+        roles=tuple(staff["roles"]),
+        office=staff["office"],
+        agency=staff["agency"],
+        on_behalf_of=staff["on_behalf_of"],
+        session=staff["session"],
+        assurance=staff["assurance"],
+        client_id=staff["client"],
+        source_address=staff["source_address"],
+        reason=staff["reason"],
+        variables=None if staff["variables"] is None else json.loads(staff["variables"]),
+        trace_id=staff["trace"],
+        request_id=staff["request"],
+        visibility=staff["visibility"],
+    )
+    subject_ref = None if access.subject is None else references.of("person", access.subject)
+    if person["subject"] != (None if subject_ref is None else subject_ref.hex()):
+        raise ValueError("the reference is not that of the person")
+    return Entry(
+        id=UUID(person["id"]),
+        access=access,
+        subject_ref=subject_ref,
+        viewer_ref=references.of("viewer", access.viewer),
+        case_ref=None if access.case_id is None else references.of("case", access.case_id),
+        person_part=person_part,
+        staff_part=staff_part,
+        person_salt=salts[0],
+        staff_salt=salts[1],
+    )
+
+
+def _person_part(
+    access: Access, entry_id: UUID, subject_ref: bytes | None, references: References
+) -> Mapping[str, object]:
+    read = access.selection
+    return {
+        "id": str(entry_id),
+        "operation": str(access.operation),
+        "at": access.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "task": access.task,
+        "operation_name": access.operation_name,
+        "document_hash": access.document_hash,
+        "selection": read.id,
+        "subject": None if subject_ref is None else subject_ref.hex(),
+        "subject_role": access.subject_role,
+        "records": {
+            agency: {
+                "count": held.count,
+                "references": [
+                    references.of(f"record:{agency}", key)[:RECORD_REFERENCE_BYTES].hex() for key in held.keys
+                ],
+            }
+            for agency, held in access.records.items()
+        },
+        "answers": dict(access.answers),
+        "disclosed": bitmap(read, access.disclosed),
+        "null": bitmap(read, access.null),
+        "withheld": bitmap(read, access.withheld),
+        "failed": bitmap(read, access.failed),
+        "sensitivity": access.sensitivity,
+        "purpose": access.purpose,
+        "legal_basis": access.legal_basis,
+        "case": access.case_id,
+        "case_number": access.case_number,
+        "organisation": access.organisation,
+        "outcome": access.outcome,
+        "policy_ids": list(access.policy_ids),
+        "policy_set_hash": access.policy_set_hash,
+    }
+
+
+def _staff_part(access: Access, entry_id: UUID) -> Mapping[str, object]:
+    # Variables are whatever a caller sent, floats too: kept as one text, which has a canonical form whatever is in it.
+    variables = None if access.variables is None else json.dumps(access.variables, sort_keys=True)
+    return {
+        "id": str(entry_id),
+        "subject": access.subject,
+        "viewer": access.viewer,
+        "roles": list(access.roles),
+        "office": access.office,
+        "agency": access.agency,
+        "on_behalf_of": access.on_behalf_of,
+        "session": access.session,
+        "assurance": access.assurance,
+        "client": access.client_id,
+        "source_address": access.source_address,
+        "reason": access.reason,
+        "variables": variables,
+        "trace": access.trace_id,
+        "request": access.request_id,
+        "visibility": access.visibility,
+    }
+
+
+def canonical(value: object) -> bytes:
+    """RFC 8785 JSON of strings, booleans, None, whole numbers within ±(2^53 - 1), lists, and mappings with ASCII names.
+
+    Within these, sorted names and the shortest escapes are all that the RFC asks; whatever lies outside (floats, whose
+    form is the hard part of the RFC, and names that sort differently in UTF-16) raises ValueError.
+    """
+    _require_plain(value)
+    try:
+        return orjson.dumps(value, option=CANONICAL)
+    except TypeError as error:
+        raise ValueError("no canonical form") from error
+
+
+def _require_plain(value: object) -> None:
+    """Most of an entry is text, and text is looked at by the encoder: one call per container keeps this cheap."""
+    if isinstance(value, dict):
+        if not all(isinstance(name, str) and name.isascii() for name in value):
+            raise ValueError("a name has no canonical form here")
+        inside: Iterable[object] = value.values()
+    elif isinstance(value, list | tuple):
+        inside = value
+    else:
+        if isinstance(value, float):
+            raise ValueError("a float has no canonical form here")  # noqa: TRY004 - one kind of refusal for all values
+        return
+    for inner in inside:
+        if not isinstance(inner, str):
+            _require_plain(inner)
+
+
+def bitmap(read: Selection, coordinates: AbstractSet[Coordinate]) -> str:
+    """Hex; bit i, counted from the first bit of the first byte, is the selection's coordinate i."""
+    size = (len(read.coordinates) + 7) // 8
+    last = size * 8 - 1
+    bits = 0
+    for name in coordinates:
+        at = read.positions.get(name)
+        if at is None:
+            raise ValueError(f"{name} is not in the selection")
+        bits |= 1 << (last - at)
+    return bits.to_bytes(size, "big").hex()
+
+
+def marked(read: Selection, hex_bits: str) -> frozenset[Coordinate]:
+    """The coordinates a bitmap names. Raise ValueError when it is not one over this selection."""
+    size = (len(read.coordinates) + 7) // 8
+    stored = bytes.fromhex(hex_bits)
+    bits, last = int.from_bytes(stored, "big"), size * 8 - 1
+    if len(stored) != size or bits & ((1 << (size * 8 - len(read.coordinates))) - 1):
+        raise ValueError("no bitmap over this selection")
+    return frozenset(name for at, name in enumerate(read.coordinates) if bits >> (last - at) & 1)
+
+
+def leaf(kind: int, month: int, commitment: bytes) -> bytes:
+    """38 bytes without content: version, kind, yyyymm as 32 bits, commitment."""
+    return bytes((LEAF_VERSION, kind)) + month.to_bytes(4, "big") + commitment
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """RFC 6962, 2.1: a leaf is hashed behind a zero byte."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def uuid7(at: datetime) -> UUID:
+    """RFC 9562, 5.7: 48 bits of milliseconds, then random bits."""
+    random = secrets.randbits(74)
+    milliseconds = int(at.timestamp() * 1000)
+    return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & ((1 << 62) - 1))

@@ -1,0 +1,82 @@
+"""Keys of the access log: a log stolen alone says nothing.
+
+One master key is handed in. It wraps (AES-256-GCM) what the store keeps: a random salt per year, from which the
+year's reference key is derived (HKDF-SHA-256, RFC 5869), and a random body key per person and year. Destroying a salt
+unlinks a year, destroying a body key makes one person's year unreadable, and neither touches any other entry. The log's
+epoch is bound into every wrapping: a key row moved in from another log, or an epoch that was changed, does not open.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+NOBODY = b""
+"""Stands for the person in entries without one: they share one body key a year."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The master key (32 bytes) reads and refers, the signing key promises."""
+
+    master: bytes = field(repr=False)
+    signing: Ed25519PrivateKey = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.master) != KEY_BYTES:
+            raise ValueError(f"the master key of the access log has {len(self.master)} bytes, not {KEY_BYTES}")
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Keyed names of one year: equal within the year, unrelated between years and between kinds."""
+
+    key: bytes = field(repr=False)
+
+    def of(self, kind: str, name: str) -> bytes:
+        return hmac.digest(self.key, f"{kind}\0{name}".encode(), "sha256")
+
+
+class Vault:
+    """Opens and closes the wrapped keys of one log."""
+
+    def __init__(self, master: bytes, epoch: str) -> None:
+        self._master = master
+        self.epoch = epoch
+        self._wrapping = AESGCM(_derived(master, salt=None, info=b"onestop/access/wrap/1"))
+
+    def wrapped(self, secret: bytes, year: int, subject_ref: bytes | None) -> bytes:
+        """A secret as the store keeps it. `subject_ref` is None for the salt of a year."""
+        return sealed(self._wrapping, secret, self._name(year, subject_ref))
+
+    def unwrapped(self, wrapped: bytes, year: int, subject_ref: bytes | None) -> bytes:
+        """Raise cryptography's InvalidTag when the row was changed or belongs to another log, year or person."""
+        return opened(self._wrapping, wrapped, self._name(year, subject_ref))
+
+    def references(self, salt: bytes) -> References:
+        return References(_derived(self._master, salt=salt, info=b"onestop/access/reference/1"))
+
+    def _name(self, year: int, subject_ref: bytes | None) -> bytes:
+        return b"|".join(
+            (self.epoch.encode(), str(year).encode(), b"salt" if subject_ref is None else b"body:" + subject_ref)
+        )
+
+
+def sealed(cipher: AESGCM, plain: bytes, name: bytes) -> bytes:
+    """Nonce and ciphertext, bound to a name that is not stored with them."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plain, name)
+
+
+def opened(cipher: AESGCM, stored: bytes, name: bytes) -> bytes:
+    return cipher.decrypt(stored[:NONCE_BYTES], stored[NONCE_BYTES:], name)
+
+
+def _derived(master: bytes, salt: bytes | None, info: bytes) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, salt, info).derive(master)

@@ -1,0 +1,336 @@
+"""What the log says, and whether it still says what was written.
+
+Everything that is read is checked first: a stored entry that does not match its leaf is never shown as one. What a
+store can tell about itself ends there. A log whose tail was cut, or that was replaced by an older or a wholly rewritten
+copy with the keys at hand, is consistent in itself; that needs a signed checkpoint kept elsewhere.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from audit import store
+from audit.entry import (
+    ENTRY_LEAF,
+    LEAF_BYTES,
+    LEAF_VERSION,
+    SALT_BYTES,
+    SELECTION_LEAF,
+    SENSITIVITIES,
+    Entry,
+    Outcome,
+    Selection,
+    leaf_hash,
+    recorded_entry,
+)
+from audit.keys import References, Vault, opened
+from audit.store import ENTRY, LEAF, SELECTION, Placed, StoreError, part_name
+from schema.identifiers import CaseId, PersonId
+from schema.scalars import Coordinate
+
+CHUNK = 500
+TAIL = 256
+
+
+class DamageError(Exception):
+    """A leaf, or what it commits to, is not what was written. The text names no person."""
+
+    code = "LOG_UNAVAILABLE"
+
+    def __init__(self, leaf_index: int, reason: str) -> None:
+        super().__init__(f"leaf {leaf_index}: {reason}")
+        self.leaf_index = leaf_index
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`first_bad` is the lowest leaf index that does not hold; `entries` counts the entries found sound before it."""
+
+    intact: bool
+    first_bad: int | None
+    reason: str | None
+    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What to look for, all at once. `since` is included, `until` is not; names are those of the graph's enums."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    agency: str | None = None
+    coordinate: Coordinate | None = None
+    purpose: str | None = None
+    outcome: Outcome | None = None
+    min_sensitivity: str | None = None
+    case_id: CaseId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Newest first. `next` is the cursor to go on from, None on the last page.
+
+    An entry whose key was destroyed is left out, so a page may hold fewer than asked for and still have a next one.
+    """
+
+    entries: tuple[Placed, ...]
+    next: int | None
+
+
+EVERYTHING = Filter()
+
+
+class Reading:
+    """Reads one log: for the graph beside the writer, for the commands on its own."""
+
+    def __init__(self, engine: AsyncEngine, vault: Vault) -> None:
+        self._engine = engine
+        self._vault = vault
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, master: bytes) -> AsyncIterator["Reading"]:
+        """Raise StoreError when there is no log at the URL, or one of another version."""
+        engine = store.reading_engine(url)
+        try:
+            try:
+                async with engine.connect() as connection:
+                    epoch = store.epoch(await store.meta(connection))
+            except (DBAPIError, OSError) as error:
+                raise StoreError("there is no access log here that can be opened") from error
+            yield cls(engine, Vault(master, epoch))
+        finally:
+            await engine.dispose()
+
+    async def of_person(
+        self, person: PersonId, where: Filter = EVERYTHING, *, first: int = 50, before: int | None = None
+    ) -> Page:
+        """Accesses to one person's data, whoever made them and in whatever case."""
+        async with self._engine.connect() as connection:
+            years = await store.references(connection, self._vault)
+            asked = store.leaves().where(
+                ENTRY.c.subject_ref.in_([year.of("person", person) for year in years.values()])
+            )
+            return await self._page(connection, _before(asked, before), years, where, first)
+
+    async def of_case(
+        self, case_id: CaseId, where: Filter = EVERYTHING, *, first: int = 50, before: int | None = None
+    ) -> Page:
+        """Accesses made in one case, to whomever's data."""
+        async with self._engine.connect() as connection:
+            years = await store.references(connection, self._vault)
+            asked = _of_case(store.leaves(), case_id, years)
+            return await self._page(connection, _before(asked, before), years, where, first)
+
+    async def entry(self, entry_id: str) -> Placed | None:
+        """None for an id that the log does not know, or can no longer read. Raise DamageError."""
+        async with self._engine.connect() as connection:
+            years = await store.references(connection, self._vault)
+            row = (await connection.execute(store.leaves().where(ENTRY.c.id == entry_id))).first()
+            if row is None or not _readable(row, years):
+                return None
+            return checked(row, await _selections(connection, [row]), years, self._vault)
+
+    async def export(self, since: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """Entries from a leaf index on, in order, as plain JSON values with the names of coordinates spelled out.
+
+        Each chunk is a transaction of its own, so that a long export holds nothing up. An entry whose key was destroyed
+        shows its place and nothing else. Raise DamageError at the first entry that does not hold.
+        """
+        at = since
+        while True:
+            async with self._engine.connect() as connection:
+                years = await store.references(connection, self._vault)
+                asked = store.leaves().where(ENTRY.c.leaf_index >= at).order_by(ENTRY.c.leaf_index).limit(CHUNK)
+                rows = (await connection.execute(asked)).all()
+                selections = await _selections(connection, rows)
+            for row in rows:
+                told = _exported(checked(row, selections, years, self._vault).entry) if _readable(row, years) else {}
+                yield {"leaf_index": row.leaf_index, "leaf_hash": leaf_hash(row.leaf).hex(), "id": row.id} | told
+            if len(rows) < CHUNK:
+                return
+            at = rows[-1].leaf_index + 1
+
+    async def verify(self) -> Verdict:
+        """Recompute every leaf: density, selections, commitments, references and the columns to look up by.
+
+        A destroyed key counts as damage, since no order in the log explains it. What cannot be told from the store
+        alone is said at the top of this page.
+        """
+        async with self._engine.connect() as connection:
+            facts = await store.meta(connection)
+            if facts.get("schema_version") != store.SCHEMA_VERSION or facts.get("epoch") != self._vault.epoch:
+                return Verdict(intact=False, first_bad=None, reason="schema version or epoch was changed", entries=0)
+            return await verdict(connection, self._vault)
+
+    async def _page(
+        self,
+        connection: AsyncConnection,
+        asked: Select[Any],
+        years: Mapping[int, References],
+        where: Filter,
+        first: int,
+    ) -> Page:
+        asked = _narrowed(asked, where, years).order_by(ENTRY.c.leaf_index.desc()).limit(first + 1)
+        rows = (await connection.execute(asked)).all()
+        shown = rows[:first]
+        selections = await _selections(connection, shown)
+        placed = [checked(row, selections, years, self._vault) for row in shown if _readable(row, years)]
+        return Page(tuple(placed), shown[-1].leaf_index if shown and len(rows) > first else None)
+
+
+def _before(asked: Select[Any], leaf_index: int | None) -> Select[Any]:
+    return asked if leaf_index is None else asked.where(ENTRY.c.leaf_index < leaf_index)
+
+
+def _of_case(asked: Select[Any], case_id: CaseId, years: Mapping[int, References]) -> Select[Any]:
+    return asked.where(ENTRY.c.case_ref.in_([year.of("case", case_id) for year in years.values()]))
+
+
+def _narrowed(asked: Select[Any], where: Filter, years: Mapping[int, References]) -> Select[Any]:
+    if where.since is not None:
+        asked = asked.where(ENTRY.c.at_us >= store.microseconds(where.since))
+    if where.until is not None:
+        asked = asked.where(ENTRY.c.at_us < store.microseconds(where.until))
+    if where.agency is not None:
+        asked = asked.where(ENTRY.c.agencies.contains(f"|{where.agency}|", autoescape=True))
+    if where.coordinate is not None:
+        named = SELECTION.alias()
+        reads = named.c.coordinates.contains(f'"{where.coordinate}"', autoescape=True)
+        asked = asked.where(ENTRY.c.selection.in_(select(named.c.id).where(reads)))
+    if where.purpose is not None:
+        asked = asked.where(ENTRY.c.purpose == where.purpose)
+    if where.outcome is not None:
+        asked = asked.where(ENTRY.c.outcome == where.outcome.value)
+    if where.min_sensitivity is not None:
+        asked = asked.where(ENTRY.c.max_sensitivity >= SENSITIVITIES.index(where.min_sensitivity))
+    if where.case_id is not None:
+        asked = _of_case(asked, where.case_id, years)
+    return asked
+
+
+def _readable(row: Row[Any], years: Mapping[int, References]) -> bool:
+    return row.wrapped is not None and row.year in years
+
+
+def _exported(entry: Entry) -> dict[str, Any]:
+    person: dict[str, Any] = orjson.loads(entry.person_part)
+    staff: dict[str, Any] = orjson.loads(entry.staff_part)
+    access = entry.access
+    spelled = {
+        "selection": {"id": access.selection.id, "schema": access.selection.schema_hash},
+        "disclosed": sorted(access.disclosed),
+        "null": sorted(access.null),
+        "withheld": sorted(access.withheld),
+        "failed": sorted(access.failed),
+    }
+    return person | spelled | {"staff": staff | {"variables": access.variables}}
+
+
+async def _selections(connection: AsyncConnection, rows: Iterable[Row[Any]]) -> dict[str, Selection]:
+    """The selections that entries name, by id; one that no longer hashes to its id is not among them."""
+    asked = select(SELECTION).where(SELECTION.c.id.in_({row.selection for row in rows if row.selection is not None}))
+    found = [_selection(row.schema_hash, row.coordinates) for row in await connection.execute(asked)]
+    return {selection.id: selection for selection in found if selection is not None}
+
+
+def _selection(schema_hash: str, coordinates: str) -> Selection | None:
+    try:
+        return Selection(schema_hash, tuple(orjson.loads(coordinates)))
+    except (ValueError, TypeError):
+        return None
+
+
+async def require_sound_tail(connection: AsyncConnection, vault: Vault) -> None:
+    """Check the newest leaves before anything is added to them. Raise DamageError."""
+    found = await verdict(connection, vault, newest=TAIL)
+    if not found.intact:
+        raise DamageError(-1 if found.first_bad is None else found.first_bad, found.reason or "")
+
+
+async def verdict(connection: AsyncConnection, vault: Vault, newest: int | None = None) -> Verdict:
+    """The verdict on all leaves, or on so many of the newest. The connection shows one moment of the store."""
+    years = await store.references(connection, vault)
+    at = 0 if newest is None else max(0, await store.next_index(connection) - newest)
+    asked = store.leaves().order_by(LEAF.c.leaf_index).limit(CHUNK)
+    # No lower bound for the whole log: an index below zero is out of place too.
+    bounded = asked if newest is None else asked.where(LEAF.c.leaf_index >= at)
+    sound = 0
+    try:
+        while rows := (await connection.execute(bounded)).all():
+            selections = await _selections(connection, rows)
+            for row in rows:
+                _check(row, at, selections, years, vault)
+                sound += row.entry_index is not None
+                at += 1
+            bounded = asked.where(LEAF.c.leaf_index >= at)
+        await _require_no_strays(connection, at)
+    except DamageError as damage:
+        return Verdict(intact=False, first_bad=damage.leaf_index, reason=damage.reason, entries=sound)
+    return Verdict(intact=True, first_bad=None, reason=None, entries=sound)
+
+
+async def _require_no_strays(connection: AsyncConnection, size: int) -> None:
+    """Within the leaves every index was looked at; nothing may lie outside them."""
+    for table in (ENTRY, SELECTION):
+        index = table.c.leaf_index
+        stray = (await connection.execute(select(func.min(index)).where((index < 0) | (index >= size)))).scalar_one()
+        if stray is not None:
+            raise DamageError(stray, f"the {table.name} has no leaf")
+
+
+def _check(
+    row: Row[Any], at: int, selections: Mapping[str, Selection], years: Mapping[int, References], vault: Vault
+) -> None:
+    """Raise DamageError unless the leaf is where it belongs, well formed, and commits to what is stored beside it."""
+    if row.leaf_index != at:
+        raise DamageError(at, "the leaf is missing or out of place")
+    kind = row.leaf[1] if len(row.leaf) == LEAF_BYTES and row.leaf[0] == LEAF_VERSION else None
+    held = (row.entry_index is not None, row.selection_id is not None)
+    if kind == ENTRY_LEAF and held == (True, False):
+        checked(row, selections, years, vault)
+    elif kind == SELECTION_LEAF and held == (False, True):
+        selection = _selection(row.schema_hash, row.coordinates)
+        if selection is None or selection.id != row.selection_id or selection.leaf != row.leaf:
+            raise DamageError(row.leaf_index, "the leaf does not commit to the selection")
+    else:
+        raise DamageError(row.leaf_index, "the leaf is not well formed, or what it commits to is gone")
+
+
+def checked(
+    row: Row[Any], selections: Mapping[str, Selection], years: Mapping[int, References], vault: Vault
+) -> Placed:
+    """The entry of a row of `store.leaves()`. Raise DamageError unless leaf and columns follow from what was sealed."""
+    if not _readable(row, years):
+        raise DamageError(row.leaf_index, "the key of its year or of its person and year is gone or was changed")
+    if row.selection not in selections:
+        raise DamageError(row.leaf_index, "its selection is gone or was changed")
+    try:
+        cipher = AESGCM(vault.unwrapped(row.wrapped, row.year, row.subject_ref))
+        person = opened(cipher, row.person_part, part_name(row.id, "person"))
+        staff = opened(cipher, row.staff_part, part_name(row.id, "staff"))
+        entry = recorded_entry(
+            person[SALT_BYTES:],
+            staff[SALT_BYTES:],
+            (person[:SALT_BYTES], staff[:SALT_BYTES]),
+            selections[row.selection],
+            years[row.year],
+        )
+    except (InvalidTag, ValueError, KeyError, TypeError) as error:
+        raise DamageError(row.leaf_index, "a sealed part or the key to it was changed") from error
+    if entry.leaf != row.leaf:
+        raise DamageError(row.leaf_index, "the leaf does not commit to the entry")
+    for name, value in store.looked_up_by(entry).items():
+        if getattr(row, name) != value:
+            raise DamageError(row.leaf_index, f"column {name} was changed")
+    return Placed(row.leaf_index, entry)

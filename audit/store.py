@@ -1,0 +1,393 @@
+"""Where entries lie: SQLite in WAL mode with every commit synced, or PostgreSQL. The store only ever grows.
+
+`leaf` holds what the tree is built from, one row per index without a gap; `entry` and `selection` hold what the leaves
+commit to. Triggers refuse to change or delete any of the three. `year_key` and `person_key` may be emptied, which is
+how a year is unlinked or a person's year made unreadable. The columns beside the two sealed parts are there to look
+entries up: keyed references, names of agencies, outcome, purpose and sensitivity; no text, no identity.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    event,
+    func,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from audit.entry import SENSITIVITIES, Entry, Selection
+from audit.keys import KEY_BYTES, NOBODY, References, Vault, sealed
+
+SCHEMA_VERSION = "1"
+ADVISORY_LOCK = 0x6F6E6573746F70
+LEAF_INDEX = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData()
+META = Table("meta", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
+YEAR_KEY = Table(
+    "year_key",
+    metadata,
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary),
+)
+PERSON_KEY = Table(
+    "person_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("year", Integer, nullable=False),
+    Column("subject_ref", LargeBinary, nullable=False),
+    Column("wrapped", LargeBinary),
+    Index("person_key_by_subject", "subject_ref", "year"),
+)
+LEAF = Table(
+    "leaf",
+    metadata,
+    Column("leaf_index", LEAF_INDEX, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary, nullable=False),
+)
+SELECTION = Table(
+    "selection",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("leaf_index", LEAF_INDEX, ForeignKey("leaf.leaf_index"), nullable=False, unique=True),
+    Column("schema_hash", Text, nullable=False),
+    Column("coordinates", Text, nullable=False),
+)
+ENTRY = Table(
+    "entry",
+    metadata,
+    Column("leaf_index", LEAF_INDEX, ForeignKey("leaf.leaf_index"), primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("year", Integer, nullable=False),
+    Column("key", Text, ForeignKey("person_key.id"), nullable=False),
+    Column("subject_ref", LargeBinary, nullable=False),
+    Column("viewer_ref", LargeBinary, nullable=False),
+    Column("case_ref", LargeBinary),
+    Column("agencies", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("purpose", Text),
+    Column("max_sensitivity", Integer),
+    Column("selection", Text, ForeignKey("selection.id"), nullable=False),
+    Column("person_part", LargeBinary, nullable=False),
+    Column("staff_part", LargeBinary, nullable=False),
+    Index("entry_by_subject", "subject_ref", "leaf_index"),
+    Index("entry_by_viewer", "viewer_ref", "leaf_index"),
+    Index("entry_by_case", "case_ref", "leaf_index"),
+)
+
+# Built once: every commit asks these.
+LAST_INDEX = select(func.max(LEAF.c.leaf_index))
+STORED_SELECTIONS = select(SELECTION.c.id).where(SELECTION.c.id.in_(bindparam("ids", expanding=True)))
+LIVE_KEYS = select(PERSON_KEY).where(
+    PERSON_KEY.c.subject_ref.in_(bindparam("refs", expanding=True)), PERSON_KEY.c.wrapped.is_not(None)
+)
+KEPT = (LEAF, SELECTION, ENTRY)
+REFUSE = (
+    "CREATE OR REPLACE FUNCTION onestop_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION 'the access log is append only'; END $$"
+)
+TRIGGERS = {
+    "sqlite": tuple(
+        f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
+        "BEGIN SELECT RAISE(ABORT, 'the access log is append only'); END"
+        for table in KEPT
+        for verb in ("UPDATE", "DELETE")
+    ),
+    "postgresql": (
+        REFUSE,
+        *(
+            f"CREATE TRIGGER {table.name}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table.name} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION onestop_append_only()"
+            for table in KEPT
+        ),
+    ),
+}
+
+
+class StoreError(Exception):
+    """The store is missing, of another version, or would not keep what it is told to keep."""
+
+    code = "LOG_UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An entry and its place in the log."""
+
+    leaf_index: int
+    entry: Entry
+
+
+def writing_engine(url: str, busy_ms: int) -> AsyncEngine:
+    """Each connection is new, so that one that failed is never used again; a transaction begins with the write lock."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_async_engine(parsed, poolclass=NullPool, hide_parameters=True)
+        pragmas = (f"busy_timeout={busy_ms}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+        _prepare_sqlite(engine, pragmas, "BEGIN IMMEDIATE")
+        return engine
+    served = {"synchronous_commit": "on", "lock_timeout": str(busy_ms), "application_name": "onestop-log"}
+    return create_async_engine(
+        parsed,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={"server_settings": served, "timeout": 5, "command_timeout": 10},
+    )
+
+
+def reading_engine(url: str) -> AsyncEngine:
+    """Never writes, and never creates a file that is not there."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_async_engine(_existing(parsed), hide_parameters=True)
+        _prepare_sqlite(engine, ("busy_timeout=1000", "query_only=ON"), "BEGIN")
+        return engine
+    read_only = {"server_settings": {"default_transaction_read_only": "on"}, "timeout": 5}
+    # Repeatable read: a verdict takes several statements about one moment.
+    return create_async_engine(parsed, hide_parameters=True, connect_args=read_only, isolation_level="REPEATABLE READ")
+
+
+def _existing(url: URL) -> URL:
+    path = (url.database or "").replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return url.set(database=f"file:{path}", query={"mode": "rw", "uri": "true"})
+
+
+def _prepare_sqlite(engine: AsyncEngine, pragmas: Sequence[str], begin: str) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin below, not where the driver guesses
+        # SQLite keeps any type in any column: text that was put where bytes were is to be found, not stumbled over.
+        connection.driver_connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin_it(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+
+@asynccontextmanager
+async def writing(connection: AsyncConnection) -> AsyncIterator[None]:
+    """One transaction of the only writer: SQLite by its write lock, PostgreSQL by an advisory lock."""
+    async with connection.begin():
+        if connection.dialect.name == "postgresql":
+            await connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+        yield
+
+
+async def create(connection: AsyncConnection, now: datetime) -> str:
+    """The epoch of the log that lies here, made where there is none. Raise StoreError for one of another version."""
+    if not await connection.run_sync(lambda sync: inspect(sync).has_table(META.name)):
+        await connection.run_sync(metadata.create_all)
+        for trigger in TRIGGERS[connection.dialect.name]:
+            await connection.exec_driver_sql(trigger)
+        probed = now.astimezone(UTC).isoformat()
+        facts = {"schema_version": SCHEMA_VERSION, "epoch": secrets.token_hex(16), "last_probe": probed}
+        await connection.execute(insert(META), [{"name": name, "value": value} for name, value in facts.items()])
+    return epoch(await meta(connection))
+
+
+async def require_durable(connection: AsyncConnection) -> None:
+    """Ask the connection itself whether a commit will be on disk. Raise StoreError when it will not."""
+    if connection.dialect.name == "postgresql":
+        wanted: dict[str, str | int] = {"SHOW synchronous_commit": "on", "SHOW fsync": "on"}
+    else:
+        wanted = {"PRAGMA journal_mode": "wal", "PRAGMA synchronous": 2, "PRAGMA foreign_keys": 1}
+    for question, answer in wanted.items():
+        if (await connection.execute(text(question))).scalar_one() != answer:
+            raise StoreError(f"{question} is not {answer}")
+
+
+async def meta(connection: AsyncConnection) -> dict[str, str]:
+    found = await connection.execute(select(META.c.name, META.c.value))
+    return {row.name: row.value for row in found}
+
+
+def epoch(facts: Mapping[str, str]) -> str:
+    if facts.get("schema_version") != SCHEMA_VERSION or "epoch" not in facts:
+        raise StoreError(f"the log has schema version {facts.get('schema_version')}, not {SCHEMA_VERSION}")
+    return facts["epoch"]
+
+
+async def probe(connection: AsyncConnection, now: datetime) -> None:
+    """A write that says nothing, to see whether writing works."""
+    at = now.astimezone(UTC).isoformat()
+    await connection.execute(update(META).where(META.c.name == "last_probe").values(value=at))
+
+
+async def references(connection: AsyncConnection, vault: Vault) -> dict[int, References]:
+    """The years that can be referred to; a year whose salt was destroyed or changed is not among them."""
+    found = {}
+    for year, wrapped in await connection.execute(select(YEAR_KEY.c.year, YEAR_KEY.c.wrapped)):
+        if wrapped is not None:
+            with suppress(InvalidTag, TypeError):
+                found[year] = vault.references(vault.unwrapped(wrapped, year, None))
+    return found
+
+
+async def new_year(connection: AsyncConnection, vault: Vault, year: int) -> None:
+    """Give a year its salt, once."""
+    if (await connection.execute(select(YEAR_KEY.c.year).where(YEAR_KEY.c.year == year))).first() is None:
+        wrapped = vault.wrapped(secrets.token_bytes(KEY_BYTES), year, None)
+        await connection.execute(insert(YEAR_KEY).values(year=year, wrapped=wrapped))
+
+
+async def next_index(connection: AsyncConnection) -> int:
+    last = (await connection.execute(LAST_INDEX)).scalar_one()
+    return 0 if last is None else last + 1
+
+
+def selection_columns(selection: Selection, leaf_index: int) -> dict[str, Any]:
+    return {
+        "id": selection.id,
+        "leaf_index": leaf_index,
+        "schema_hash": selection.schema_hash,
+        "coordinates": orjson.dumps(selection.coordinates).decode(),
+    }
+
+
+async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vault) -> list[int]:
+    """Add entries, and before them the selections that are new, and return their leaf indexes.
+
+    Keys are asked for every time: one that was destroyed meanwhile seals nothing more, and its person gets a new one.
+    """
+    read = {entry.access.selection.id: entry.access.selection for entry in entries}
+    stored = await connection.execute(STORED_SELECTIONS, {"ids": list(read)})
+    new = [read[name] for name in read.keys() - set(stored.scalars())]
+    keys, new_keys = await _person_keys(connection, {subject_of(entry) for entry in entries}, vault)
+    first = await next_index(connection)
+    first_entry = first + len(new)
+    leaf_of = [selection.leaf for selection in new] + [entry.leaf for entry in entries]
+    rows: tuple[tuple[Table, list[dict[str, Any]]], ...] = (
+        (LEAF, [{"leaf_index": index, "leaf": leaf} for index, leaf in enumerate(leaf_of, first)]),
+        (SELECTION, [selection_columns(selection, index) for index, selection in enumerate(new, first)]),
+        (PERSON_KEY, new_keys),
+        (
+            ENTRY,
+            [entry_columns(entry, index, keys[subject_of(entry)]) for index, entry in enumerate(entries, first_entry)],
+        ),
+    )
+    for table, columns in rows:
+        if columns:
+            await connection.execute(insert(table), columns)
+    return list(range(first_entry, first_entry + len(entries)))
+
+
+@dataclass(frozen=True, slots=True)
+class BodyKey:
+    """The key that seals one person's entries of one year, and its row."""
+
+    id: str
+    cipher: AESGCM
+
+
+def subject_of(entry: Entry) -> tuple[int, bytes]:
+    return entry.access.year, entry.subject_ref or NOBODY
+
+
+async def _person_keys(
+    connection: AsyncConnection, subjects: AbstractSet[tuple[int, bytes]], vault: Vault
+) -> tuple[dict[tuple[int, bytes], BodyKey], list[dict[str, Any]]]:
+    """The keys of persons and years, and rows for those that had none."""
+    found: dict[tuple[int, bytes], BodyKey] = {}
+    for row in await connection.execute(LIVE_KEYS, {"refs": [ref for _, ref in subjects]}):
+        if (row.year, row.subject_ref) in subjects:
+            opened = vault.unwrapped(row.wrapped, row.year, row.subject_ref)
+            found[row.year, row.subject_ref] = BodyKey(row.id, AESGCM(opened))
+    rows = []
+    for year, ref in subjects - found.keys():
+        secret = secrets.token_bytes(KEY_BYTES)
+        found[year, ref] = BodyKey(secrets.token_hex(16), AESGCM(secret))
+        wrapped = vault.wrapped(secret, year, ref)
+        rows.append({"id": found[year, ref].id, "year": year, "subject_ref": ref, "wrapped": wrapped})
+    return found, rows
+
+
+def entry_columns(entry: Entry, leaf_index: int, key: BodyKey) -> dict[str, Any]:
+    """A row of ENTRY: each part sealed together with its salt, so that a destroyed key takes the salts along."""
+    entry_id = str(entry.id)
+    return looked_up_by(entry) | {
+        "leaf_index": leaf_index,
+        "key": key.id,
+        "person_part": sealed(key.cipher, entry.person_salt + entry.person_part, part_name(entry_id, "person")),
+        "staff_part": sealed(key.cipher, entry.staff_salt + entry.staff_part, part_name(entry_id, "staff")),
+    }
+
+
+def part_name(entry_id: str, part: str) -> bytes:
+    return f"{entry_id}|{part}".encode()
+
+
+def looked_up_by(entry: Entry) -> dict[str, Any]:
+    """The columns beside the sealed parts; all of them follow from the entry."""
+    access = entry.access
+    return {
+        "id": str(entry.id),
+        "at_us": microseconds(access.at),
+        "year": access.year,
+        "subject_ref": entry.subject_ref or NOBODY,
+        "viewer_ref": entry.viewer_ref,
+        "case_ref": entry.case_ref,
+        "agencies": "|" + "".join(f"{agency}|" for agency in sorted(access.answers)),
+        "outcome": access.outcome.value,
+        "purpose": access.purpose,
+        "max_sensitivity": None if access.sensitivity is None else SENSITIVITIES.index(access.sensitivity),
+        "selection": access.selection.id,
+    }
+
+
+def microseconds(at: datetime) -> int:
+    """Since 1970, exact."""
+    since = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def leaves() -> Select[Any]:
+    """Every leaf with the entry or the selection it commits to and the key that opens it."""
+    return (
+        select(
+            LEAF.c.leaf_index,
+            LEAF.c.leaf,
+            SELECTION.c.id.label("selection_id"),
+            SELECTION.c.schema_hash,
+            SELECTION.c.coordinates,
+            *(column for column in ENTRY.c if column is not ENTRY.c.leaf_index),
+            ENTRY.c.leaf_index.label("entry_index"),
+            PERSON_KEY.c.wrapped,
+        )
+        .select_from(LEAF)
+        .outerjoin(SELECTION, SELECTION.c.leaf_index == LEAF.c.leaf_index)
+        .outerjoin(ENTRY, ENTRY.c.leaf_index == LEAF.c.leaf_index)
+        .outerjoin(PERSON_KEY, PERSON_KEY.c.id == ENTRY.c.key)
+    )

@@ -1,0 +1,79 @@
+"""The issuer's public keys (RFC 7517), found through its metadata (OpenID Connect Discovery 1.0 §4).
+
+Kept for ten minutes, and for an hour while the issuer does not answer. An unknown key id makes one refresh, at most every 30 s however many come.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+FRESH_S = 600.0
+LONGEST_S = 3600.0
+BETWEEN_S = 30.0
+MOST_KEYS = 20
+TYPES = frozenset({"EC", "RSA", "OKP"})
+
+Get = Callable[[str], Awaitable[bytes]]
+"""The body at a URL; raises OSError when there is none. Redirects are not followed and the size is bounded."""
+
+
+class IssuerKeys:
+    """The keys of one issuer. Calling it with a key id gives the set that should hold it."""
+
+    def __init__(self, issuer: str, get: Get, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._issuer = issuer
+        self._get = get
+        self._monotonic_s = monotonic_s
+        self._refreshing = asyncio.Lock()
+        self._keys = KeySet([])
+        self._fetched_s: float | None = None
+        self._tried_s: float | None = None
+
+    async def __call__(self, kid: str) -> KeySet:
+        """The keys, refreshed when they are old or do not have this id. Empty when they cannot be had."""
+        if not self._serves(kid):
+            async with self._refreshing:
+                if not self._serves(kid) and self._may_try():
+                    await self._refresh()
+        return self._keys if self._age() < LONGEST_S else KeySet([])
+
+    async def healthy(self) -> bool:
+        """Whether there are keys to check tokens with."""
+        return bool((await self("")).keys)
+
+    def _serves(self, kid: str) -> bool:
+        known = any(key.kid == kid for key in self._keys.keys) or (kid == "" and bool(self._keys.keys))
+        return known and self._age() < FRESH_S
+
+    def _age(self) -> float:
+        return float("inf") if self._fetched_s is None else self._monotonic_s() - self._fetched_s
+
+    def _may_try(self) -> bool:
+        return self._tried_s is None or not self._keys.keys or self._monotonic_s() - self._tried_s >= BETWEEN_S
+
+    async def _refresh(self) -> None:
+        self._tried_s = self._monotonic_s()
+        try:
+            metadata = json.loads(await self._get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"))
+            if metadata["issuer"] != self._issuer:
+                return
+            self._keys = _usable(json.loads(await self._get(metadata["jwks_uri"])))
+        except (OSError, ValueError, KeyError, TypeError, JoseError):
+            return
+        self._fetched_s = self._monotonic_s()
+
+
+def _usable(published: Any) -> KeySet:
+    """Public signing keys with an id, of the kinds that we check with; private parts are dropped."""
+    private = {"d", "p", "q", "dp", "dq", "qi", "k"}
+    keys = [
+        {name: value for name, value in key.items() if name not in private}
+        for key in published["keys"][:MOST_KEYS]
+        if key.get("kty") in TYPES and isinstance(key.get("kid"), str) and key.get("use", "sig") == "sig"
+    ]
+    return KeySet.import_key_set({"keys": keys})  # type: ignore[arg-type, typeddict-item] - checked by joserfc

@@ -1,0 +1,225 @@
+"""Rulings: what one viewer may see of one person for one purpose, and why not.
+
+The policies are Cedar (auth/policies/*.cedar), one legal sentence each, named after the row of the decision table (auth/decisions.csv) that they state. One
+batch decides everything that an operation needs. A policy that errors could fail open (Cedar skips a `forbid` that errors), so any evaluation
+error denies everything and is raised as an alert.
+
+Why something is withheld comes from asking again with one circumstance changed: what would have been allowed after signing in afresh needs a step-up, and so on. Only
+circumstances that the viewer may learn of are tried.
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from importlib import resources
+from typing import Any
+
+import cedarpy
+
+from schema.case import MandateRole, Purpose, RefusalCode
+from schema.disclosure import Agency, Sensitivity
+
+
+class About(Enum):
+    """Whose datum it is, seen from the case."""
+
+    PERSON = "PERSON"  # the deceased, the child, the ward
+    CO_HEIR = "CO_HEIR"
+    CO_HEIR_DETAIL = "CO_HEIR_DETAIL"  # more of a co-heir than name and share
+    OTHER_PARENT = "OTHER_PARENT"
+    SELF = "SELF"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a policy may know of one question (auth/policies/schema.cedarschema says what each means)."""
+
+    role: str
+    purpose: Purpose
+    assurance: int
+    fresh: bool
+    mandate_active: bool = False
+    opened_in_time: bool = False
+    opened_by_officer: bool = False
+    rank: int = 0
+    by_substitution: bool = False
+    both_deaths_registered: bool = False
+    nearer_rank_entitled: bool = False
+    renounced: bool = False
+    disqualified: bool = False
+    dispute: bool = False
+    child_age: int = 0
+    order_agencies: frozenset[str] = frozenset()
+    order_sensitivity: int = 0
+    protected: bool = False
+    protection_desk: bool = False
+
+
+LEVEL = {sensitivity: level for level, sensitivity in enumerate(sorted(Sensitivity), start=1)}
+"""How policies count sensitivity: 1 PRESENCE to 5 SPECIAL."""
+
+SELF = "SELF"
+NOBODY = "NONE"
+ROLES = frozenset({SELF, NOBODY, *(role.name for role in MandateRole)})
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one coordinate needs: an agency's data of a sensitivity, about somebody; `third_party` for a name of somebody else."""
+
+    agency: Agency
+    sensitivity: Sensitivity
+    about: About = About.PERSON
+    third_party: bool = False
+
+
+class Effect(Enum):
+    """What happens to a field."""
+
+    ALLOW = "ALLOW"
+    MASK = "MASK"
+    WITHHOLD = "WITHHOLD"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One decision with its reasons: the policies that decided, and what to tell the viewer when it is a refusal."""
+
+    effect: Effect
+    policies: tuple[str, ...]
+    refusal: RefusalCode | None = None
+
+    @property
+    def shows(self) -> bool:
+        """Whether anything is shown at all."""
+        return self.effect is not Effect.WITHHOLD
+
+
+Ruling = Mapping[Need, Verdict]
+
+
+_REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
+    (RefusalCode.STEP_UP_REQUIRED, {"assurance": 3, "fresh": True}),
+    (RefusalCode.OUT_OF_TIME, {"assurance": 3, "fresh": True, "opened_in_time": True}),
+    (
+        RefusalCode.EVIDENCE_REQUIRED,
+        {"assurance": 3, "fresh": True, "opened_in_time": True, "both_deaths_registered": True, "nearer_rank_entitled": False},
+    ),
+)
+_REMEMBERED = 2048
+
+
+class PolicyError(Exception):
+    """The policies could not be evaluated without an error. Everything is denied."""
+
+
+class Policies:
+    """The policy set of this process. `alert` is called with policy errors, which never name a person."""
+
+    def __init__(self, alert: Callable[[str], None]) -> None:
+        folder = resources.files("auth") / "policies"
+        text = "\n".join(
+            path.read_text("utf-8") for path in sorted(folder.iterdir(), key=str) if path.name.endswith(".cedar")
+        )
+        schema_text = (folder / "schema.cedarschema").read_text("utf-8")
+        checked = cedarpy.validate_policies(text, schema_text)
+        if not checked.validation_passed:
+            raise PolicyError("; ".join(str(error) for error in checked.errors))
+        self.hash = hashlib.sha256(text.encode() + b"\0" + schema_text.encode()).hexdigest()
+        self._alert = alert
+        self._policies = cedarpy.PolicySet.from_str(text)
+        self._schema = cedarpy.Schema.from_str(schema_text)
+        self._annotations = annotations(text)
+        self._remembered: OrderedDict[tuple[Facts, Need], Verdict] = OrderedDict()
+
+    def ruling(self, facts: Facts, needs: Sequence[Need]) -> Ruling:
+        """A verdict on every need. Facts decide alone, so that a verdict may be remembered with them."""
+        missing = [need for need in dict.fromkeys(needs) if (facts, need) not in self._remembered]
+        for need, verdict in self._decided(facts, missing).items():
+            self._remembered[facts, need] = verdict
+        found = {need: self._remembered[facts, need] for need in needs}
+        while len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
+        return found
+
+    def _decided(self, facts: Facts, needs: Sequence[Need]) -> dict[Need, Verdict]:
+        if not needs:
+            return {}
+        try:
+            verdicts = self._first(facts, needs)
+            for code, changes in _REMEDIES:
+                open_needs = [need for need in needs if verdicts[need].refusal is RefusalCode.OUT_OF_SCOPE]
+                changed = replace(facts, **changes)
+                if not open_needs or changed == facts:
+                    continue
+                for need, verdict in self._first(changed, open_needs).items():
+                    if verdict.shows:
+                        verdicts[need] = replace(verdicts[need], refusal=code)
+        except PolicyError as error:
+            self._alert(str(error))
+            return {need: Verdict(Effect.WITHHOLD, (), RefusalCode.NOT_ACCESSIBLE) for need in needs}
+        return verdicts
+
+    def _first(self, facts: Facts, needs: Sequence[Need]) -> dict[Need, Verdict]:
+        """Verdicts as the policies stand; what no policy permits is OUT_OF_SCOPE for now."""
+        reads = self._evaluated(facts, "read", needs)
+        names = [need for need in needs if need.third_party and reads[need].effect is Effect.ALLOW]
+        for need, verdict in self._evaluated(facts, "read_name", names).items():
+            if not verdict.shows:
+                reads[need] = Verdict(Effect.MASK, (*reads[need].policies, "third-party-names"), RefusalCode.THIRD_PARTY)
+        return reads
+
+    def _evaluated(self, facts: Facts, action: str, needs: Sequence[Need]) -> dict[Need, Verdict]:
+        if not needs:
+            return {}
+        keys = {need: f"{need.agency.name}/{need.sensitivity.name}/{need.about.name}" for need in needs}
+        entities = [_asking(facts), *({k: _data(need) for need, k in keys.items()}).values()]
+        try:
+            parsed = cedarpy.Entities.from_json_str(json.dumps(entities), schema=self._schema)
+            results = cedarpy.is_authorized_batch(
+                [
+                    {"principal": 'Asking::"now"', "action": f'Action::"{action}"', "resource": f'Data::"{key}"', "context": {}}
+                    for key in keys.values()
+                ],
+                self._policies,
+                parsed,
+                self._schema,
+            )
+        except ValueError as wrong:
+            raise PolicyError(str(wrong)) from wrong
+        return {need: self._verdict(result) for need, result in zip(keys, results, strict=True)}
+
+    def _verdict(self, result: cedarpy.AuthzResult) -> Verdict:
+        if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
+            raise PolicyError("; ".join(result.diagnostics.errors) or "no decision")
+        ids = tuple(sorted(result.diagnostics.id_annotations_by_reason.values()))
+        if result.allowed:
+            return Verdict(Effect.ALLOW, ids)
+        codes = [RefusalCode[self._annotations[policy]["refusal"]] for policy in ids]
+        hidden = RefusalCode.NOT_ACCESSIBLE in codes
+        code = RefusalCode.NOT_ACCESSIBLE if hidden else next(iter(codes), RefusalCode.OUT_OF_SCOPE)
+        return Verdict(Effect.WITHHOLD, ids, code)
+
+    def legal_basis(self, policy: str) -> str:
+        """The law behind a policy, by its id."""
+        return self._annotations[policy]["legal_basis"]
+
+
+def annotations(text: str) -> dict[str, dict[str, str]]:
+    """The annotations of each policy (``row``, ``legal_basis``, ``sentence``, ``refusal`` of a forbid) by its ``id``."""
+    parsed = json.loads(cedarpy.policies_to_json_str(text))
+    return {policy["annotations"]["id"]: policy["annotations"] for policy in parsed["staticPolicies"].values()}
+
+
+def _asking(facts: Facts) -> dict[str, Any]:
+    known = asdict(facts) | {"purpose": facts.purpose.name, "order_agencies": sorted(facts.order_agencies)}
+    return {"uid": {"type": "Asking", "id": "now"}, "attrs": known, "parents": []}
+
+
+def _data(need: Need) -> dict[str, Any]:
+    key = f"{need.agency.name}/{need.sensitivity.name}/{need.about.name}"
+    attrs = {"agency": need.agency.name, "sensitivity": LEVEL[need.sensitivity], "about": need.about.name}
+    return {"uid": {"type": "Data", "id": key}, "attrs": attrs, "parents": []}

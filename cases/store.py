@@ -1,0 +1,480 @@
+"""Reading and writing our own records. One call is one transaction; every call may run beside others, also in other processes."""
+
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from alembic.command import upgrade
+from alembic.config import Config
+from sqlalchemy import Connection, Row, event, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from cases import tables
+from schema.answer import AnswerStatus
+from schema.case import CaseKind, MandateRole, Purpose
+from schema.disclosure import Agency
+from schema.identifiers import CaseId, PersonId, SectorId
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRecord:
+    """A case as it was opened. `version` grows with every change of an agency's answer."""
+
+    id: CaseId
+    kind: CaseKind
+    subject: PersonId
+    number: str
+    purpose: Purpose
+    opened_at: datetime
+    opened_by: PersonId
+    closed_at: datetime | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class MandateRecord:
+    """A viewer's power on a case."""
+
+    id: str
+    case_id: CaseId
+    role: MandateRole
+    holder: PersonId
+    on_behalf_of: PersonId | None
+    purpose: Purpose
+    legal_basis: str
+    issued_by: str
+    valid_from: datetime
+    valid_until: datetime | None
+    revoked_at: datetime | None
+
+    def active(self, now: datetime) -> bool:
+        """Granted, within its dates and not revoked."""
+        return self.revoked_at is None and self.valid_from <= now and (self.valid_until is None or now < self.valid_until)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a mandate rests on; `hash` is over the facts as they were found, so that a later dispute can compare."""
+
+    kind: str
+    issuer: str
+    dated: datetime
+    assurance: str
+    hash: str
+    verified_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A mandate to be given when a case is opened."""
+
+    role: MandateRole
+    holder: PersonId
+    purpose: Purpose
+    legal_basis: str
+    issued_by: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One idempotent request: the same viewer and key always get the first result."""
+
+    viewer: PersonId
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question that an agency answers later. `kept` is the sealed answer, once it came."""
+
+    id: str
+    case_id: CaseId
+    agency: Agency
+    generation: int
+    person: SectorId
+    ticket: str
+    expected_by: date
+    opened_at: datetime
+    kept: bytes | None = field(repr=False)
+    retrieved_at: datetime | None
+    visible_until: datetime | None
+
+
+class KeyReusedError(Exception):
+    """The idempotency key was used for something else."""
+
+
+class Cases:
+    """The store. Open it with `Cases.opened(url)`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(only_reads=True)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str, *, migrate: bool = True) -> AsyncIterator[Self]:
+        """The store at an SQLAlchemy URL, brought to the current schema first."""
+        engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        if engine.dialect.name == "sqlite":
+            event.listen(engine.sync_engine, "connect", _sqlite_connected)
+            event.listen(engine.sync_engine, "begin", _sqlite_begin)
+        try:
+            if migrate:
+                async with engine.begin() as connection:
+                    await connection.run_sync(_upgraded)
+            yield cls(engine)
+        finally:
+            await engine.dispose()
+
+    async def healthy(self) -> bool:
+        """Whether the database answers."""
+        async with self._reader.connect() as connection:
+            return (await connection.execute(text("select 1"))).scalar_one() == 1
+
+    # ------------------------------------------------------------ cases and mandates
+
+    async def opened_case(
+        self, kind: CaseKind, subject: PersonId, grant: Grant, request: Request, now: datetime
+    ) -> CaseRecord:
+        """Open the case of a person, or find it again, and give the mandate unless its holder has it.
+
+        Raises `KeyReusedError` when the key stands for another request.
+        """
+        async with self._engine.begin() as connection:
+            await self._insert_unless_there(
+                connection,
+                tables.case,
+                id=str(uuid.uuid4()),
+                kind=kind.name,
+                subject=subject,
+                number=_number(kind, now),
+                purpose=grant.purpose.name,
+                opened_at=now,
+                opened_by=grant.holder,
+            )
+            found = (
+                await connection.execute(
+                    select(tables.case).where(tables.case.c.kind == kind.name, tables.case.c.subject == subject)
+                )
+            ).one()
+            await self._once(connection, request, found.id, now)
+            mandate_id = str(uuid.uuid4())
+            given = await self._insert_unless_there(
+                connection,
+                tables.mandate,
+                id=mandate_id,
+                case_id=found.id,
+                role=grant.role.name,
+                holder=grant.holder,
+                purpose=grant.purpose.name,
+                legal_basis=grant.legal_basis,
+                issued_by=grant.issued_by,
+                valid_from=now,
+            )
+            if given:
+                proof = grant.evidence
+                await connection.execute(
+                    insert(tables.evidence).values(
+                        id=str(uuid.uuid4()),
+                        mandate_id=mandate_id,
+                        kind=proof.kind,
+                        issuer=proof.issuer,
+                        dated=proof.dated,
+                        assurance=proof.assurance,
+                        hash=proof.hash,
+                        verified_by=proof.verified_by,
+                    )
+                )
+            return _case(found)
+
+    async def once(self, request: Request, result: str, now: datetime) -> bool:
+        """Note that a request was made; False when it had been made before. Raises `KeyReusedError`."""
+        async with self._engine.begin() as connection:
+            return await self._once(connection, request, result, now)
+
+    async def _once(self, connection: AsyncConnection, request: Request, result: str, now: datetime) -> bool:
+        first = await self._insert_unless_there(
+            connection,
+            tables.request,
+            viewer=request.viewer,
+            key=request.key,
+            fingerprint=request.fingerprint,
+            result=result,
+            at=now,
+        )
+        if first:
+            return True
+        there = (
+            await connection.execute(
+                select(tables.request).where(
+                    tables.request.c.viewer == request.viewer, tables.request.c.key == request.key
+                )
+            )
+        ).one()
+        if (there.fingerprint, there.result) != (request.fingerprint, result):
+            raise KeyReusedError
+        return False
+
+    async def case(self, case_id: CaseId) -> CaseRecord | None:
+        """A case by its internal id."""
+        row = await self._first(select(tables.case).where(tables.case.c.id == case_id))
+        return _case(row) if row else None
+
+    async def cases_of(self, holder: PersonId) -> Sequence[CaseRecord]:
+        """The cases on which the person holds a live mandate, newest first."""
+        rows = await self._all(
+            select(tables.case)
+            .where(
+                tables.case.c.id.in_(
+                    select(tables.mandate.c.case_id).where(
+                        tables.mandate.c.holder == holder, tables.mandate.c.revoked_at.is_(None)
+                    )
+                )
+            )
+            .order_by(tables.case.c.opened_at.desc(), tables.case.c.id)
+        )
+        return [_case(row) for row in rows]
+
+    async def mandates(self, case_id: CaseId) -> Sequence[MandateRecord]:
+        """All mandates ever given on a case, oldest first."""
+        rows = await self._all(
+            select(tables.mandate)
+            .where(tables.mandate.c.case_id == case_id)
+            .order_by(tables.mandate.c.valid_from, tables.mandate.c.id)
+        )
+        return [_mandate(row) for row in rows]
+
+    async def still_active(self, mandate_ids: Sequence[str], now: datetime) -> bool:
+        """Whether every one of these mandates is active, read afresh."""
+        wanted = set(mandate_ids)
+        rows = await self._all(select(tables.mandate).where(tables.mandate.c.id.in_(wanted)))
+        return {row.id for row in rows if _mandate(row).active(now)} == wanted
+
+    async def revoke(self, mandate_id: str, now: datetime) -> None:
+        """End a mandate now."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(tables.mandate)
+                .where(tables.mandate.c.id == mandate_id, tables.mandate.c.revoked_at.is_(None))
+                .values(revoked_at=now)
+            )
+
+    # ------------------------------------------------------------ answers that come later
+
+    async def inquiry(self, case_id: CaseId, agency: Agency) -> Inquiry | None:
+        """The newest inquiry of a case at an agency."""
+        row = await self._first(
+            select(tables.inquiry)
+            .where(tables.inquiry.c.case_id == case_id, tables.inquiry.c.agency == agency.name)
+            .order_by(tables.inquiry.c.generation.desc())
+            .limit(1)
+        )
+        return _inquiry(row) if row else None
+
+    async def inquiry_of(self, ticket: str) -> tuple[Inquiry, bool] | None:
+        """The inquiry with this ticket, and whether it is still its case's newest."""
+        row = await self._first(select(tables.inquiry).where(tables.inquiry.c.ticket == ticket))
+        if row is None:
+            return None
+        found = _inquiry(row)
+        newest = await self.inquiry(found.case_id, found.agency)
+        return found, newest is not None and newest.id == found.id
+
+    async def inquire(
+        self,
+        case_id: CaseId,
+        agency: Agency,
+        generation: int,
+        person: SectorId,
+        ticket: str,
+        expected_by: date,
+        now: datetime,
+        next_poll_at: datetime,
+    ) -> None:
+        """Remember an inquiry; one already there under this generation stays."""
+        async with self._engine.begin() as connection:
+            await self._insert_unless_there(
+                connection,
+                tables.inquiry,
+                id=str(uuid.uuid4()),
+                case_id=case_id,
+                agency=agency.name,
+                generation=generation,
+                person=person,
+                ticket=ticket,
+                expected_by=expected_by,
+                opened_at=now,
+                next_poll_at=next_poll_at,
+            )
+
+    async def keep(self, ticket: str, kept: bytes, retrieved_at: datetime, visible_until: datetime | None) -> bool:
+        """Keep the answer to an inquiry; False when it was kept before."""
+        async with self._engine.begin() as connection:
+            done = await connection.execute(
+                update(tables.inquiry)
+                .where(tables.inquiry.c.ticket == ticket, tables.inquiry.c.kept.is_(None))
+                .values(kept=kept, retrieved_at=retrieved_at, visible_until=visible_until, next_poll_at=None)
+            )
+            return bool(done.rowcount)
+
+    async def due(self, now: datetime, lease: timedelta, limit: int = 20) -> Sequence[Inquiry]:
+        """Inquiries to be polled now, leased to the caller: nobody else gets them before the lease has run out."""
+        c = tables.inquiry.c
+        async with self._engine.begin() as connection:
+            rows = (
+                await connection.execute(
+                    select(tables.inquiry)
+                    .where(c.kept.is_(None), c.next_poll_at <= now)
+                    .order_by(c.next_poll_at)
+                    .limit(limit)
+                    .with_for_update(skip_locked=True)
+                )
+            ).all()
+            if rows:
+                await connection.execute(
+                    update(tables.inquiry).where(c.id.in_([row.id for row in rows])).values(next_poll_at=now + lease)
+                )
+            return [_inquiry(row) for row in rows]
+
+    async def poll_again(self, ticket: str, at: datetime | None, expected_by: date | None = None) -> None:
+        """Set the next poll of an inquiry (None: never again), and when the agency now expects to answer."""
+        async with self._engine.begin() as connection:
+            values: dict[str, Any] = {"next_poll_at": at}
+            if expected_by is not None:
+                values["expected_by"] = expected_by
+            await connection.execute(update(tables.inquiry).where(tables.inquiry.c.ticket == ticket).values(values))
+
+    # ------------------------------------------------------------ how agencies stand
+
+    async def standings(self, case_id: CaseId) -> dict[Agency, AnswerStatus]:
+        """How each agency's last answer stood."""
+        rows = await self._all(select(tables.standing).where(tables.standing.c.case_id == case_id))
+        return {Agency[row.agency]: AnswerStatus[row.status] for row in rows}
+
+    async def note(self, case_id: CaseId, statuses: dict[Agency, AnswerStatus], now: datetime) -> bool:
+        """Note how agencies stand now; True, and a new version of the case, when any of them changed."""
+        before = await self.standings(case_id)
+        changed = {agency: status for agency, status in statuses.items() if before.get(agency) is not status}
+        if not changed:
+            return False
+        async with self._engine.begin() as connection:
+            for agency, status in changed.items():
+                row = {"case_id": case_id, "agency": agency.name, "status": status.name, "at": now}
+                statement = self._insert(tables.standing).values(row)
+                await connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=["case_id", "agency"],
+                        set_={"status": statement.excluded.status, "at": statement.excluded.at},
+                    )
+                )
+            await connection.execute(
+                update(tables.case).where(tables.case.c.id == case_id).values(version=tables.case.c.version + 1)
+            )
+        return True
+
+    async def touched(self, case_id: CaseId) -> None:
+        """Give the case a new version, so that whoever watches it looks again."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(tables.case).where(tables.case.c.id == case_id).values(version=tables.case.c.version + 1)
+            )
+
+    # ------------------------------------------------------------ mechanics
+
+    async def _first(self, statement: Any) -> Row[Any] | None:
+        async with self._reader.connect() as connection:
+            return (await connection.execute(statement)).first()
+
+    async def _all(self, statement: Any) -> Sequence[Row[Any]]:
+        async with self._reader.connect() as connection:
+            return (await connection.execute(statement)).all()
+
+    def _insert(self, table: Any) -> Any:
+        return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
+
+    async def _insert_unless_there(self, connection: AsyncConnection, table: Any, **values: Any) -> bool:
+        done = await connection.execute(self._insert(table).values(values).on_conflict_do_nothing())
+        return bool(done.rowcount)
+
+
+def _sqlite_connected(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins, not the driver
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    # A transaction that reads first and writes then must hold the lock from the start, or two of them fail.
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("only_reads") else "BEGIN IMMEDIATE")
+
+
+def _upgraded(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    upgrade(config, "head")
+
+
+def _number(kind: CaseKind, now: datetime) -> str:
+    """A case number for people: kind, year, eight characters that nobody can guess or misread."""
+    alphabet = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+    drawn = "".join(secrets.choice(alphabet) for _ in range(8))
+    return f"{kind.name[0]}{now:%y}-{drawn[:4]}-{drawn[4:]}"
+
+
+def _case(row: Row[Any]) -> CaseRecord:
+    return CaseRecord(
+        id=CaseId(row.id),
+        kind=CaseKind[row.kind],
+        subject=PersonId(row.subject),
+        number=row.number,
+        purpose=Purpose[row.purpose],
+        opened_at=row.opened_at,
+        opened_by=PersonId(row.opened_by),
+        closed_at=row.closed_at,
+        version=row.version,
+    )
+
+
+def _mandate(row: Row[Any]) -> MandateRecord:
+    return MandateRecord(
+        id=row.id,
+        case_id=CaseId(row.case_id),
+        role=MandateRole[row.role],
+        holder=PersonId(row.holder),
+        on_behalf_of=PersonId(row.on_behalf_of) if row.on_behalf_of else None,
+        purpose=Purpose[row.purpose],
+        legal_basis=row.legal_basis,
+        issued_by=row.issued_by,
+        valid_from=row.valid_from,
+        valid_until=row.valid_until,
+        revoked_at=row.revoked_at,
+    )
+
+
+def _inquiry(row: Row[Any]) -> Inquiry:
+    return Inquiry(
+        id=row.id,
+        case_id=CaseId(row.case_id),
+        agency=Agency[row.agency],
+        generation=row.generation,
+        person=SectorId(row.person),
+        ticket=row.ticket,
+        expected_by=row.expected_by,
+        opened_at=row.opened_at,
+        kept=row.kept,
+        retrieved_at=row.retrieved_at,
+        visible_until=row.visible_until,
+    )

@@ -1,0 +1,1 @@
+"""How a question is answered: plan, ruling, fetch, answer, entries. Verbs only; the nouns are in schema/."""

@@ -1,0 +1,96 @@
+"""What follows from a birth: the fields of the birth case and how each is answered."""
+
+from typing import Any
+
+import strawberry
+
+from resolvers import case, sections
+from resolvers.authority import person_of
+from resolvers.graph import In, context_of
+from resolvers.plan import Part
+from schema.birth import BirthCase
+from schema.disclosure import Agency
+from schema.fields import resolves
+from schema.finance import BirthFinance
+from schema.health import BirthHealth
+from schema.land import BirthLand
+from schema.pensions import BirthPensions
+from schema.person import Parent as RegisteredParent
+from schema.person import Person
+from schema.scalars import Coordinate
+from schema.tax import BirthTax
+from schema.vehicles import BirthVehicles
+
+PARENTS = Coordinate("BirthCase.parents")
+Parent = strawberry.Parent[BirthCase]
+
+
+@resolves(BirthCase, "child")
+async def child(parent: Parent, info: In) -> Person:
+    """The case's person."""
+    return case.person(context_of(info), case.hand(info, parent))
+
+
+@resolves(BirthCase, "birth_order")
+async def birth_order(parent: Parent, info: In) -> int:
+    """From the birth report; a child of whom it does not speak is the first that we know of."""
+    report = person_of(case.hand(info, parent).register).birth
+    return report.order if report else 1
+
+
+@resolves(BirthCase, "multiple_birth")
+async def multiple_birth(parent: Parent, info: In) -> bool:
+    """From the birth report."""
+    report = person_of(case.hand(info, parent).register).birth
+    return report is not None and report.multiple
+
+
+@resolves(BirthCase, "parents")
+async def parents(parent: Parent, info: In) -> list[RegisteredParent] | None:
+    """Registered parents; none where the mother gave birth under protection."""
+    context, hand = context_of(info), case.hand(info, parent)
+    if hand.withholds(PARENTS, Part.PERSON):
+        return None
+    return [
+        RegisteredParent(
+            person=context.person(one.parent, hand.register, hand.shown, Part.PARENT, hand.case_id),
+            relation=one.relation,
+            custody=one.custody,
+        )
+        for one in hand.register.parentage
+        if one.child == hand.record.subject
+    ]
+
+
+@resolves(BirthCase, "land")
+async def land(parent: Parent, info: In) -> BirthLand:
+    return await _section(parent, info, Agency.LAND)
+
+
+@resolves(BirthCase, "finance")
+async def finance(parent: Parent, info: In) -> BirthFinance:
+    return await _section(parent, info, Agency.FINANCE)
+
+
+@resolves(BirthCase, "pensions")
+async def pensions(parent: Parent, info: In) -> BirthPensions:
+    return await _section(parent, info, Agency.PENSIONS)
+
+
+@resolves(BirthCase, "tax")
+async def tax(parent: Parent, info: In) -> BirthTax:
+    return await _section(parent, info, Agency.TAX)
+
+
+@resolves(BirthCase, "health")
+async def health(parent: Parent, info: In) -> BirthHealth:
+    return await _section(parent, info, Agency.HEALTH)
+
+
+@resolves(BirthCase, "vehicles")
+async def vehicles(parent: Parent, info: In) -> BirthVehicles:
+    return await _section(parent, info, Agency.VEHICLES)
+
+
+async def _section(parent: BirthCase, info: In, agency: Agency) -> Any:
+    return await sections.section(context_of(info), case.hand(info, parent), agency)

@@ -1,0 +1,132 @@
+"""What every case answers, whatever it is about."""
+
+import strawberry
+
+from cases.store import MandateRecord
+from resolvers import authority, log, sections
+from resolvers.authority import person_of
+from resolvers.context import Context, Hand
+from resolvers.graph import In, context_of
+from resolvers.plan import Part
+from rules.deadlines import BirthFacts, EstateFacts, birth_deadlines, estate_deadlines
+from schema.access import AccessEntryConnection
+from schema.answer import Answer
+from schema.birth import BirthCase
+from schema.case import Case, CaseKind, Deadline, Mandate, Withheld
+from schema.disclosure import Agency
+from schema.estate import EstateCase
+from schema.fields import resolves
+from schema.identifiers import PersonId
+from schema.person import Person
+
+Parent = strawberry.Parent[Case]
+TYPES: dict[CaseKind, type[EstateCase] | type[BirthCase]] = {CaseKind.ESTATE: EstateCase, CaseKind.BIRTH: BirthCase}
+
+
+def hand(info: In, parent: Case) -> Hand:
+    """Everything this operation knows of the case."""
+    return context_of(info).hands[parent.ref]
+
+
+def person(context: Context, held: Hand) -> Person:
+    """The deceased, or the child."""
+    return context.person(held.record.subject, held.register, held.shown, Part.PERSON, held.case_id)
+
+
+async def shown(context: Context, held: Hand) -> EstateCase | BirthCase:
+    """A case that was entered, as the graph has it."""
+    record = held.record
+    return TYPES[record.kind](
+        id=strawberry.ID(context.sealed(record.kind.name, record.id)),
+        number=record.number,
+        kind=record.kind,
+        status=await sections.status(context, held),
+        opened_at=record.opened_at,
+        purpose=held.mandate.purpose,
+        ref=record.id,
+        subject=record.subject,
+    )
+
+
+def _mandate(context: Context, record: MandateRecord) -> Mandate:
+    return Mandate(
+        id=strawberry.ID(context.sealed("Mandate", record.id)),
+        role=record.role,
+        purpose=record.purpose,
+        legal_basis=record.legal_basis,
+        issued_by=record.issued_by,
+        valid_from=record.valid_from,
+        valid_until=record.valid_until,
+        revoked_at=record.revoked_at,
+        held_by=record.holder,
+        acting_for=record.on_behalf_of,
+        ref=record.case_id,
+    )
+
+
+@resolves(Case, "mandate")
+async def mandate(parent: Parent, info: In) -> Mandate:
+    """The viewer's own power."""
+    return _mandate(context_of(info), hand(info, parent).mandate)
+
+
+@resolves(Case, "mandates")
+async def mandates(parent: Parent, info: In) -> list[Mandate]:
+    """Everyone's power, ended ones included."""
+    return [_mandate(context_of(info), record) for record in hand(info, parent).mandates]
+
+
+@resolves(Mandate, "holder")
+async def holder(parent: strawberry.Parent[Mandate], info: In) -> Person | None:
+    """Who has it, as the register of the case knows them."""
+    return _known(info, parent, parent.held_by)
+
+
+@resolves(Mandate, "on_behalf_of")
+async def on_behalf_of(parent: strawberry.Parent[Mandate], info: In) -> Person | None:
+    """For whom a proxy acts."""
+    return _known(info, parent, parent.acting_for)
+
+
+def _known(info: In, parent: Mandate, subject: PersonId | None) -> Person | None:
+    held = context_of(info).hands[parent.ref]
+    if subject is None or subject not in held.register.persons:
+        return None
+    return context_of(info).person(subject, held.register, held.shown, Part.HOLDER, held.case_id)
+
+
+@resolves(Case, "answers")
+async def answers(parent: Parent, info: In) -> list[Answer]:
+    """Where the six agencies stand now."""
+    return await sections.answers(context_of(info), hand(info, parent))
+
+
+@resolves(Case, "withheld")
+async def withheld(parent: Parent, info: In) -> list[Withheld]:
+    """Fields of this document that are not shown."""
+    return hand(info, parent).shown.withheld
+
+
+@resolves(Case, "deadlines")
+async def deadlines(parent: Parent, info: In) -> list[Deadline]:
+    """What falls due, the nearest first."""
+    context, held = context_of(info), hand(info, parent)
+    today = authority.day_of(context.now)
+    registered = person_of(held.register)
+    if held.record.kind is CaseKind.BIRTH:
+        return list(birth_deadlines(BirthFacts(registered.birth_date), today))
+    inquiry = await context.house.cases.inquiry(held.case_id, Agency.FINANCE)
+    facts = EstateFacts(
+        opened_on=authority.opened_on(registered) or today,
+        declared_missing_on=None if registered.death_date else registered.missing_declared_on,
+        finance_visible_until=inquiry.visible_until if inquiry else None,
+    )
+    return list(estate_deadlines(facts, today))
+
+
+@resolves(Case, "access_log")
+async def access_log(
+    parent: Parent, info: In, first: int | None = 50, after: str | None = None
+) -> AccessEntryConnection:
+    """Who saw data of this case."""
+    return await log.of_case(context_of(info), hand(info, parent), first, after)

@@ -1,0 +1,321 @@
+"""One operation at work: who asks, what the document reads, which cases were entered and what came of each.
+
+A context lives for one operation and holds personal data; it goes with it. Entering a case is the one place where authority is established: case, mandate,
+register, facts, ruling. What the ruling does not allow is not asked of any agency.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from aiodataloader import DataLoader
+
+from audit.entry import uuid7
+from auth.policy import Facts, Need, Ruling, Verdict
+from auth.viewer import Viewer
+from cases.store import CaseRecord, MandateRecord
+from connectors.connector import Answered
+from connectors.registry import FamilyRegister, Inquiry
+from resolvers import authority, errors
+from resolvers.authority import Claim, Succession
+from resolvers.house import House
+from resolvers.operation_types import Asked
+from resolvers.plan import Part, Plan, Read, Region, need
+from resolvers.recording import Completed
+from schema.answer import Answer, AnswerStatus
+from schema.case import CaseKind, Refusal, RefusalCode, Withheld
+from schema.disclosure import Agency, Sensitivity
+from schema.identifiers import CaseId, PersonId, SectorId
+from schema.person import Person
+from schema.scalars import Coordinate
+
+REGION = {CaseKind.ESTATE: Region.ESTATE, CaseKind.BIRTH: Region.BIRTH}
+PRESENCE = Need(Agency.REGISTRY, Sensitivity.PRESENCE)
+HIGH_ONLY: Coordinate = Coordinate("Person.maskedRegistrationNumber")
+"""Shown at HIGH assurance only, whatever the row says."""
+
+
+class Shown:
+    """A ruling laid over the coordinates that a document reads in one region."""
+
+    def __init__(self, facts: Facts, region: Region, reads: Sequence[Read], ruling: Ruling) -> None:
+        self.facts = facts
+        self._verdicts: dict[tuple[Coordinate, Part], Verdict] = {}
+        self._refused: dict[tuple[Coordinate, Part], tuple[Sensitivity, RefusalCode]] = {}
+        for read in reads:
+            needed = need(read, region)
+            if needed is None or read.inherited:
+                continue
+            verdict = ruling[needed]
+            self._verdicts[read.coordinate, read.part] = verdict
+            code = verdict.refusal if not verdict.shows else None
+            if code is None and read.coordinate == HIGH_ONLY and facts.assurance < 3:
+                code = RefusalCode.STEP_UP_REQUIRED
+            if code is not None:
+                self._refused[read.coordinate, read.part] = (needed.sensitivity, code)
+
+    def withholds(self, coordinate: Coordinate, part: Part) -> bool:
+        """Whether the field may not be shown of this part."""
+        return (coordinate, part) in self._refused
+
+    def allowed(self, part: Part) -> frozenset[Coordinate]:
+        """The coordinates that may be shown of this part."""
+        return frozenset(c for c, p in self._verdicts if p is part and (c, p) not in self._refused)
+
+    def masked(self, part: Part) -> frozenset[Coordinate]:
+        """Those whose value keeps its first syllable only."""
+        return frozenset(
+            c for (c, p), v in self._verdicts.items() if p is part and v.refusal is RefusalCode.THIRD_PARTY and v.shows
+        )
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The policies that decided, for the log."""
+        return tuple(sorted({policy for verdict in self._verdicts.values() for policy in verdict.policies}))
+
+    @property
+    def withheld(self) -> list[Withheld]:
+        """Fields of the document that are not shown, each once."""
+        by_coordinate = {c: said for (c, _), said in sorted(self._refused.items(), key=lambda item: item[0][0])}
+        return [
+            Withheld(coordinate=c, sensitivity=sensitivity, refusal=Refusal(code=code))
+            for c, (sensitivity, code) in by_coordinate.items()
+        ]
+
+    def withheld_of(self, part: Part) -> frozenset[Coordinate]:
+        """The withheld coordinates of one part."""
+        return frozenset(c for c, p in self._refused if p is part)
+
+
+@dataclass(slots=True)
+class Hand:
+    """A case that was entered: everything about it that this operation knows."""
+
+    record: CaseRecord
+    mandate: MandateRecord
+    mandates: Sequence[MandateRecord]
+    register: FamilyRegister
+    succession: Succession | None
+    shown: Shown
+    answers: dict[Agency, Answer] = field(default_factory=dict)
+    sections: dict[Agency, asyncio.Task[Any]] = field(default_factory=dict)
+    whole: set[Agency] = field(default_factory=set)
+    """Agencies whose state is asked for as such, besides what the document reads."""
+    renewed: set[Agency] = field(default_factory=set)
+    """Agencies that are to be asked again although their answer is kept."""
+
+    @property
+    def case_id(self) -> CaseId:
+        """Internal id."""
+        return self.record.id
+
+    @property
+    def region(self) -> Region:
+        """Where in the graph this case is."""
+        return REGION[self.record.kind]
+
+    def withholds(self, coordinate: Coordinate, part: Part) -> bool:
+        """Whether the field may not be shown of this part."""
+        return self.shown.withholds(coordinate, part)
+
+
+@dataclass(slots=True)
+class Own:
+    """The viewer's own region, or a candidate's: no case yet."""
+
+    shown: Shown
+    case_id: None = None
+
+    def withholds(self, coordinate: Coordinate, part: Part) -> bool:
+        """Whether the field may not be shown of this part."""
+        return self.shown.withholds(coordinate, part)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Something that was asked for and refused, or whose authority could not be established."""
+
+    subject: PersonId | None
+    case: CaseRecord | None
+    code: RefusalCode | None
+
+
+@dataclass(slots=True)
+class Context:
+    """See the module."""
+
+    house: House
+    viewer: Viewer
+    asked: Asked
+    plan: Plan
+    now: datetime
+    operation: UUID
+    completed: Completed = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
+    hands: dict[CaseId, Hand] = field(default_factory=dict)
+    own: dict[PersonId, Own] = field(default_factory=dict)
+    created: set[PersonId] = field(default_factory=set)
+    loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
+    _entering: dict[CaseId, asyncio.Task[Hand]] = field(default_factory=dict)
+    _ends_at: float = 0.0
+
+    @classmethod
+    def begun(cls, house: House, viewer: Viewer, asked: Asked, plan: Plan) -> "Context":
+        """A fresh context; its time starts now."""
+        now = house.clock()
+        context = cls(house, viewer, asked, plan, now, uuid7(now))
+        context._ends_at = asyncio.get_running_loop().time() + house.limits.deadline_s
+        return context
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the operation has to be answered."""
+        return max(0.0, self._ends_at - asyncio.get_running_loop().time())
+
+    # ------------------------------------------------------------ ids
+
+    def sealed(self, *parts: str) -> str:
+        """An opaque id for this viewer's client."""
+        return self.house.ids.sealed(self.viewer.client, *parts)
+
+    def opened(self, sealed: str, *kinds: str) -> tuple[str, ...] | None:
+        """What an opaque id names, when it is of one of the kinds."""
+        parts = self.house.ids.opened(self.viewer.client, sealed)
+        return parts if parts and parts[0] in kinds else None
+
+    # ------------------------------------------------------------ the register
+
+    async def register(self, person: PersonId, purpose: str) -> FamilyRegister:
+        """The family register around a person. Raises OVERLOADED when it does not answer: authority fails closed."""
+        loader = self.loaders.get(FamilyRegister)
+        if loader is None:
+            loader = self.loaders[FamilyRegister] = DataLoader(self._relatives)
+        found: Answered[FamilyRegister | None] = await loader.load((person, purpose))
+        if found.section is None:
+            raise errors.register_silent(found.answer.retry_after_seconds)
+        return found.section
+
+    async def _relatives(
+        self, keys: list[tuple[PersonId, str]]
+    ) -> list[Answered[FamilyRegister | None]]:
+        registry = self.house.registry
+        return list(
+            await asyncio.gather(
+                *(
+                    registry.relatives(self.sector_id(Agency.REGISTRY, person), Inquiry(purpose, self.now))
+                    for person, purpose in keys
+                )
+            )
+        )
+
+    # ------------------------------------------------------------ entering
+
+    async def enter(self, sealed: str, *kinds: CaseKind) -> Hand:
+        """The case behind an opaque id. Raises NOT_ACCESSIBLE alike for unknown, foreign and protected ones."""
+        parts = self.opened(sealed, *(kind.name for kind in kinds))
+        if parts is None or len(parts) != 2:
+            raise self._refusal(Attempt(None, None, RefusalCode.NOT_ACCESSIBLE))
+        return await self.enter_case(CaseId(parts[1]))
+
+    async def enter_case(self, case_id: CaseId) -> Hand:
+        """The same by internal id; once per operation."""
+        task = self._entering.get(case_id)
+        if task is None:
+            task = self._entering[case_id] = asyncio.ensure_future(self._entered(case_id))
+        return await asyncio.shield(task)
+
+    async def _entered(self, case_id: CaseId) -> Hand:
+        narrowed = self.viewer.case and self.opened(self.viewer.case, *(kind.name for kind in CaseKind))
+        record = await self.house.cases.case(case_id)
+        if record is None:
+            raise self._refusal(Attempt(None, None, RefusalCode.NOT_ACCESSIBLE))
+        mandates = await self.house.cases.mandates(record.id)
+        mine = next((m for m in mandates if m.holder == self.viewer.person and m.active(self.now)), None)
+        if mine is None or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
+            raise self._refusal(Attempt(record.subject, record, RefusalCode.NOT_ACCESSIBLE))
+        try:
+            register = await self.register(record.subject, mine.purpose.name)
+        except errors.GraphQLError:
+            self.attempts.append(Attempt(record.subject, record, None))
+            raise
+        shown = self.shown(
+            REGION[record.kind],
+            authority.facts(
+                self.viewer,
+                mine.role,
+                mine.purpose,
+                register,
+                active=True,
+                case_opened_on=authority.day_of(record.opened_at),
+                now=self.now,
+            ),
+        )
+        verdict = self.house.policies.ruling(shown.facts, [PRESENCE])[PRESENCE]
+        if not verdict.shows:
+            raise self._refusal(Attempt(record.subject, record, verdict.refusal))
+        hand = Hand(record, mine, mandates, register, authority.succession(register), shown)
+        self.hands[record.id] = hand
+        return hand
+
+    def shown(self, region: Region, facts: Facts) -> Shown:
+        """The ruling on everything the document reads in a region."""
+        reads = sorted(self.plan.reads.get(region, ()), key=lambda read: (read.coordinate, read.part.value))
+        needs = [needed for read in reads if (needed := need(read, region)) is not None]
+        return Shown(facts, region, reads, self.house.policies.ruling(facts, needs))
+
+    def own_region(self, region: Region = Region.SELF) -> Own:
+        """The ruling on the viewer's own data."""
+        shown = self.shown(region, authority.own_facts(self.viewer, self.now))
+        self.own.setdefault(self.viewer.person, Own(shown))
+        return Own(shown)
+
+    def claimed(self, claim: Claim, register: FamilyRegister) -> Shown:
+        """The ruling as it would be if the viewer opened the case today."""
+        return self.shown(
+            Region.CANDIDATE,
+            authority.facts(
+                self.viewer,
+                claim.role,
+                claim.purpose,
+                register,
+                active=True,
+                case_opened_on=authority.day_of(self.now),
+                now=self.now,
+            ),
+        )
+
+    def _refusal(self, attempt: Attempt) -> errors.GraphQLError:
+        self.attempts.append(attempt)
+        return errors.refused(attempt.code or RefusalCode.NOT_ACCESSIBLE)
+
+    # ------------------------------------------------------------ persons
+
+    def person(self, subject: PersonId, register: FamilyRegister, shown: Shown, part: Part, case: str = "") -> Person:
+        """A person of the register as far as the ruling shows them."""
+        found = register.persons[subject]
+        may = shown.allowed(part)
+
+        def field_(name: str, value: Any) -> Any:
+            return value if f"Person.{name}" in may else None
+
+        return Person(
+            id=self.sealed("Person", case, subject),  # type: ignore[arg-type] - strawberry.ID is a NewType over str
+            name=field_("name", found.name),
+            birth_date=field_("birthDate", found.birth_date),
+            death_date=field_("deathDate", found.death_date),
+            sex=field_("sex", found.sex),
+            address=field_("address", found.address),
+            masked_registration_number=field_("maskedRegistrationNumber", found.masked_registration_number),
+            subject=subject,
+        )
+
+    def sector_id(self, agency: Agency, person: PersonId) -> SectorId:
+        """What the agency calls the person."""
+        return self.house.ids.sector_id(agency, person)
+
+
+POSITIVE = frozenset({AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus.EXISTENCE_ONLY})
+"""Statuses in which an agency has said everything that it says."""

@@ -1,0 +1,232 @@
+"""The access log as persons see it: who looked at their data, or at that of a case of theirs. Names of officials are not told."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+import strawberry
+from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_named_type, is_composite_type
+
+from audit.entry import Outcome, Records
+from audit.reading import EVERYTHING, Filter, Page
+from audit.store import Placed
+from resolvers import errors
+from resolvers.context import Context, Hand
+from resolvers.plan import Part, Region
+from schema.access import (
+    AccessedFields,
+    AccessEntry,
+    AccessEntryConnection,
+    AccessEntryEdge,
+    AccessFilter,
+    AccessOutcome,
+    AccessTask,
+    Actor,
+    EntryIntegrity,
+    PageInfo,
+)
+from schema.case import CaseKind, Purpose
+from schema.disclosure import INHERITS, Agency, Disclosed, Sensitivity
+from schema.identifiers import CaseId, PersonId
+from schema.person import Person
+from schema.scalars import Coordinate
+from schema.viewer import Role
+
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PAGE = 100
+"""Greatest number of entries on one page."""
+
+
+async def own(context: Context, where: AccessFilter | None, first: int | None, after: str | None) -> AccessEntryConnection:
+    """Accesses to the viewer's own data."""
+    reading = context.house.log.reading
+    page = await reading.of_person(
+        context.viewer.person, _filter(context, where), first=_first(first), before=_before(context, after)
+    )
+    return await _connection(context, page, after)
+
+
+async def of_case(context: Context, hand: Hand, first: int | None, after: str | None) -> AccessEntryConnection:
+    """Accesses made in a case that was entered."""
+    page = await context.house.log.reading.of_case(
+        hand.case_id, EVERYTHING, first=_first(first), before=_before(context, after)
+    )
+    return await _connection(context, page, after)
+
+
+async def entry(context: Context, entry_id: str) -> AccessEntry | None:
+    """One entry about the viewer, or in a case of theirs; None for every other."""
+    placed = await context.house.log.reading.entry(entry_id) if UUID_TEXT.fullmatch(entry_id) else None
+    if placed is None:
+        return None
+    access = placed.entry.access
+    if access.subject != context.viewer.person and not await _is_party(context, access.case_id):
+        return None
+    return (await _shown(context, [placed]))[0]
+
+
+async def _is_party(context: Context, case_id: CaseId | None) -> bool:
+    if case_id is None:
+        return False
+    mandates = await context.house.cases.mandates(case_id)
+    return any(m.holder == context.viewer.person and m.active(context.now) for m in mandates)
+
+
+def _first(first: int | None) -> int:
+    if first is None or not 1 <= first <= PAGE:
+        raise errors.bad_input("first", f"Give a number from 1 to {PAGE}.")
+    return first
+
+
+def _before(context: Context, after: str | None) -> int | None:
+    if after is None:
+        return None
+    parts = context.opened(after, "LogCursor")
+    if parts is None:
+        raise errors.bad_input("after", "Give a cursor of this log, or leave it out to start anew.")
+    return int(parts[1])
+
+
+def _filter(context: Context, where: AccessFilter | None) -> Filter:
+    if where is None:
+        return EVERYTHING
+    if where.actor is not None:
+        raise errors.bad_input("filter.actor", "Only privacy officers search by actor; leave it out.")
+    if where.subject is not None:
+        parts = context.opened(where.subject, "Person")
+        if parts is None or parts[-1] != context.viewer.person:
+            raise errors.bad_input("filter.subject", "Give your own id, or leave it out.")
+    case = context.opened(where.case, *(kind.name for kind in CaseKind)) if where.case is not None else None
+    if where.case is not None and case is None:
+        raise errors.bad_input("filter.case", "Give the id of a case of yours.")
+    return Filter(
+        since=where.from_,
+        until=where.until,
+        agency=where.agency.name if where.agency else None,
+        coordinate=where.coordinate,
+        purpose=where.purpose.name if where.purpose else None,
+        outcome=Outcome[where.outcome.name] if where.outcome else None,
+        min_sensitivity=where.min_sensitivity.name if where.min_sensitivity else None,
+        case_id=CaseId(case[1]) if case else None,
+    )
+
+
+async def _connection(context: Context, page: Page, after: str | None) -> AccessEntryConnection:
+    entries = await _shown(context, page.entries)
+    edges = [
+        AccessEntryEdge(cursor=context.sealed("LogCursor", str(placed.leaf_index)), node=shown)
+        for placed, shown in zip(page.entries, entries, strict=True)
+    ]
+    return AccessEntryConnection(
+        edges=edges,
+        page_info=PageInfo(
+            has_next_page=page.next is not None,
+            has_previous_page=after is not None,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        ),
+        total_count=None,
+    )
+
+
+async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry]:
+    mine = {record.id: record for record in await context.house.cases.cases_of(context.viewer.person)}
+    shown = []
+    for each in placed:
+        access = each.entry.access
+        known = mine.get(access.case_id) if access.case_id else None
+        shown.append(
+            AccessEntry(
+                id=strawberry.ID(str(each.entry.id)),
+                at=access.at,
+                actor=Actor(kind=_role(access.roles), name=None, office=None, agency=access.organisation or access.client_id),
+                on_behalf_of=None,
+                client=access.client_id,
+                subject=await _subject(context, access.subject),
+                case=strawberry.ID(context.sealed(known.kind.name, known.id)) if known else None,
+                case_number=known.number if known else None,
+                purpose=Purpose[access.purpose] if access.purpose else None,
+                legal_basis=access.legal_basis,
+                operation_name=access.operation_name,
+                document_hash=access.document_hash,
+                task=AccessTask[access.task.name],
+                outcome=AccessOutcome[access.outcome.name],
+                disclosed=fields(context, access.disclosed, access.records),
+                withheld=fields(context, access.withheld, {}),
+                source_address=None,
+                trace_id=None,
+                integrity=EntryIntegrity(
+                    leaf_index=str(each.leaf_index), leaf_hash=each.leaf_hash.hex(), checkpoint=None, inclusion_proof=None
+                ),
+            )
+        )
+    return shown
+
+
+async def _subject(context: Context, subject: PersonId | None) -> Person | None:
+    """The person of an entry, where the viewer may know them: themself, or somebody of a case that was entered."""
+    if subject is None:
+        return None
+    for hand in context.hands.values():
+        if subject == hand.record.subject:
+            return context.person(subject, hand.register, hand.shown, Part.PERSON, hand.case_id)
+    if subject != context.viewer.person:
+        return None
+    own_ = context.own_region(Region.LOG)
+    return context.person(subject, await context.register(subject, Purpose.SUBJECT_ACCESS.name), own_.shown, Part.SELF)
+
+
+def _role(roles: Iterable[str]) -> Role:
+    """The capacity that weighs most."""
+    order = (Role.PRIVACY_OFFICER, Role.AUDITOR, Role.OFFICIAL, Role.SERVICE, Role.CITIZEN)
+    return next((role for role in order if role.name in set(roles)), Role.CITIZEN)
+
+
+def fields(
+    context: Context, coordinates: Iterable[Coordinate], records: dict[str, Records]
+) -> list[AccessedFields]:
+    """Coordinates by agency and type, leaves only; shared value types count to the agencies whose fields led to them."""
+    all_ = set(coordinates)
+    grouped: dict[tuple[Agency, str], list[tuple[Coordinate, Sensitivity]]] = defaultdict(list)
+    for coordinate in sorted(all_):
+        type_name = coordinate.partition(".")[0]
+        if coordinate in context.house.leaves:
+            for said in _disclosed(context, coordinate, type_name, all_):
+                grouped[said.agency, type_name].append((coordinate, said.sensitivity))
+    return [
+        AccessedFields(
+            agency=agency,
+            type=type_name,
+            coordinates=[c for c, _ in found],
+            records=records[type_name].count if type_name in records else 1,
+            max_sensitivity=max(sensitivity for _, sensitivity in found),
+        )
+        for (agency, type_name), found in sorted(grouped.items(), key=lambda item: (item[0][0].name, item[0][1]))
+    ]
+
+
+def _disclosed(context: Context, coordinate: Coordinate, type_name: str, all_: set[Coordinate]) -> Iterable[Disclosed]:
+    if type_name not in INHERITS:
+        said = context.house.disclosed.get(coordinate)
+        return [said] if said else []
+    via = {context.house.disclosed.get(c) for c in all_ if context.house.leads_to.get(c) == type_name}
+    by_agency: dict[Agency, Disclosed] = {}
+    for said in via:
+        if said is not None and (said.agency not in by_agency or by_agency[said.agency].sensitivity < said.sensitivity):
+            by_agency[said.agency] = said
+    return by_agency.values()
+
+
+def shape(schema: GraphQLSchema) -> tuple[frozenset[Coordinate], dict[Coordinate, str]]:
+    """The leaf coordinates of the graph, and the composite ones with the type they lead to."""
+    leaves: set[Coordinate] = set()
+    leads_to: dict[Coordinate, str] = {}
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) and not type_.name.startswith("__"):
+            for name, field in type_.fields.items():
+                named = get_named_type(field.type)
+                if is_composite_type(named):
+                    leads_to[Coordinate(f"{type_.name}.{name}")] = named.name
+                else:
+                    leaves.add(Coordinate(f"{type_.name}.{name}"))
+    return frozenset(leaves), leads_to

@@ -1,0 +1,415 @@
+"""One operation from a valid document to what may leave: viewer, plan, execution, witness, recheck, entries on disk, reply.
+
+Resolvers neither check rights nor log. Both happen here, once: before the execution the plan says what is read, cases rule on it as they are entered; after it
+the witness reads off what the answer tells, the mandates are looked at once more, and the entries are durable before the first byte is handed out.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationType, execute, value_from_ast_untyped
+from graphql.execution.values import get_variable_values
+
+from audit.entry import Access, Outcome, Records, Selection, Task
+from audit.entry import selection as selection_of
+from audit.writer import LogUnavailable, Receipt
+from auth.token import LEEWAY, UnauthenticatedError
+from auth.viewer import Viewer
+from resolvers import errors
+from resolvers.context import Attempt, Context, Hand
+from resolvers.documents import Documents
+from resolvers.house import House
+from resolvers.operation_types import Asked, Reply
+from resolvers.plan import Part, Plan, Plans, Region
+from resolvers.recording import RecordingExecutor
+from resolvers.roots import Change
+from resolvers.witness import Leak, Seen, Subject, Witness
+from schema.answer import AnswerStatus
+from schema.case import CaseKind, RefusalCode
+from schema.disclosure import Agency, Sensitivity
+from schema.identifiers import CaseId, PersonId
+from schema.scalars import Coordinate
+
+ROLES = {Part.PERSON: {CaseKind.ESTATE: "deceased", CaseKind.BIRTH: "child"}}
+"""The words of the access log for the case's person; other parts are called by their own value."""
+
+log = structlog.get_logger()
+
+
+class Graph:
+    """The engine behind serving: answers operations of one schema for one house."""
+
+    def __init__(self, schema: GraphQLSchema, documents: Documents, house: House) -> None:
+        self._schema = schema
+        self._house = house
+        self._plans = Plans(schema, house.disclosed)
+        self._running: set[asyncio.Task[Reply]] = set()
+        self.documents = documents
+
+    async def answer(self, asked: Asked) -> Reply:
+        """Answer a query or a mutation. It is finished, and its entries written, even when nobody waits any more."""
+        task = asyncio.ensure_future(self._answered(asked))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _answered(self, asked: Asked) -> Reply:
+        prepared = self._prepared(asked)
+        if isinstance(prepared, Reply):
+            return prepared
+        plan, variables = prepared
+        if plan.operation.operation is OperationType.SUBSCRIPTION:
+            return _request_error(errors.bad_input("Accept", "Ask for a subscription with Accept: text/event-stream."))
+        if plan.asks_nobody:
+            result = await self._executed(asked, plan, variables, None, None)
+            return Reply(result.data, has_data=True, errors=[_formatted(each) for each in result.errors or ()])
+        viewer = await self._viewer(asked)
+        if isinstance(viewer, Reply):
+            return viewer
+        return await self._replied(Context.begun(self._house, viewer, asked, plan), variables, None)
+
+    def _prepared(self, asked: Asked) -> tuple[Plan, Any] | Reply:
+        """The plan and the coerced variables, or the error in the request."""
+        operation = asked.document.operation(asked.operation_name)
+        if operation is None:
+            names = ", ".join(sorted(name for name in asked.document.operations if name))
+            return _request_error(errors.bad_input("operationName", f"Name one of the document's operations: {names}."))
+        coerced = get_variable_values(self._schema, operation.variable_definitions or (), asked.variables)
+        if isinstance(coerced, list):
+            return _request_error(*(_as_bad_input(each) for each in coerced))
+        return self._plans.plan(asked.document, operation, coerced.coerced), coerced
+
+    async def _viewer(self, asked: Asked) -> Viewer | Reply:
+        try:
+            return await self._house.tokens.viewer(asked.authorization, self._house.clock())
+        except UnauthenticatedError as wrong:
+            challenge = 'Bearer realm="onestop"'
+            if wrong.error:
+                challenge += f', error="{wrong.error}", error_description="{wrong.description}"'
+            return Reply(
+                None,
+                has_data=False,
+                errors=[_formatted(errors.error("UNAUTHENTICATED", wrong.description))],
+                status=401,
+                headers={"WWW-Authenticate": challenge},
+            )
+
+    async def _executed(
+        self, asked: Asked, _plan: Plan, _variables: Any, context: Context | None, root: Any
+    ) -> ExecutionResult:
+        result = execute(
+            self._schema,
+            asked.document.node,
+            root_value=root,
+            context_value=context,
+            variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            executor_class=RecordingExecutor if context is not None else None,
+        )
+        return result if isinstance(result, ExecutionResult) else await result
+
+    # ------------------------------------------------------------ from the answer to the reply
+
+    async def _replied(self, context: Context, variables: Any, root: Any) -> Reply:
+        result = await self._executed(context.asked, context.plan, variables, context, root)
+        problems = [_formatted(each) for each in result.errors or ()]
+        data, seen = result.data, {}
+        try:
+            rulings: dict[Any, Any] = {**context.hands, **context.own}
+            if context.viewer.person not in rulings:
+                rulings[context.viewer.person] = None
+            seen = Witness(context.plan, context.completed, rulings, context.viewer.person).look(data)
+        except Leak as leak:
+            data, problems = None, [_incident(leak, coordinate=str(leak))]
+        if data is not None and not await self._still_entitled(context):
+            data, seen, problems = None, {}, [_formatted(errors.refused(RefusalCode.NOT_ACCESSIBLE))]
+        try:
+            receipts = await self._house.log.append(list(accesses(context, seen if data is not None else {})))
+        except LogUnavailable:
+            unavailable = errors.error("LOG_UNAVAILABLE", "The access log cannot be written, so nothing is shown. Try again.")
+            return Reply(
+                None, has_data=False, errors=[_formatted(unavailable)], status=503, headers={"Retry-After": "5"}
+            )
+        await self._noted(context)
+        return Reply(
+            data,
+            has_data=True,
+            errors=problems,
+            extensions={"access": {"receipts": [_receipt(each) for each in receipts]}} if receipts else {},
+            entry_ids=[str(each.entry_id) for each in receipts],
+        )
+
+    async def _still_entitled(self, context: Context) -> bool:
+        """Look again just before release: a mandate revoked, or a token run out, while agencies were asked."""
+        now = self._house.clock()
+        if context.viewer.expires_at + LEEWAY <= now:
+            return False
+        mandates = [hand.mandate.id for hand in context.hands.values()]
+        return not mandates or await self._house.cases.still_active(mandates, now)
+
+    async def _noted(self, context: Context) -> None:
+        """Remember how agencies stand, and wake who watches."""
+        for hand in context.hands.values():
+            said = {
+                agency: answer.status
+                for agency, answer in hand.answers.items()
+                if answer.status is not AnswerStatus.REFUSED
+            }
+            if said and await self._house.cases.note(hand.case_id, said, context.now):
+                self._house.changes.announce(hand.case_id)
+
+    # ------------------------------------------------------------ subscriptions
+
+    async def subscribe(self, asked: Asked) -> Reply | AsyncIterator[Reply]:
+        """Events of a case; each is an operation of its own, with its own ruling and entries."""
+        prepared = self._prepared(asked)
+        if isinstance(prepared, Reply):
+            return prepared
+        plan, variables = prepared
+        viewer = await self._viewer(asked)
+        if isinstance(viewer, Reply):
+            return viewer
+        if plan.operation.operation is not OperationType.SUBSCRIPTION:
+            return _one(await self._replied(Context.begun(self._house, viewer, asked, plan), variables, None))
+        field = next(iter(plan.fields.of_root(plan).values()))
+        if field.name.startswith("__"):
+            return _request_error(errors.bad_input("query", "Subscribe to caseUpdated."))
+        sealed = _argument(field.nodes[0], variables)
+        context = Context.begun(self._house, viewer, asked, plan)
+        try:
+            hand = await context.enter(sealed, *CaseKind)
+        except GraphQLError as refusal:
+            return await self._refused_stream(context, refusal)
+        known = await self._house.cases.standings(hand.case_id)
+        return self._events(asked, plan, variables, hand.case_id, known)
+
+    async def _refused_stream(self, context: Context, refusal: GraphQLError) -> Reply:
+        try:
+            receipts = await self._house.log.append(list(accesses(context, {})))
+        except LogUnavailable:
+            receipts = ()
+        return Reply(None, has_data=False, errors=[_formatted(refusal)], entry_ids=[str(r.entry_id) for r in receipts])
+
+    async def _events(
+        self, asked: Asked, plan: Plan, variables: Any, case_id: CaseId, known: Mapping[Agency, AnswerStatus]
+    ) -> AsyncIterator[Reply]:
+        told = dict(known)
+        while True:
+            viewer = await self._viewer(asked)
+            if isinstance(viewer, Reply):
+                yield replace(viewer, status=200)
+                return
+            current = await self._house.cases.standings(case_id)
+            for agency in [agency for agency, status in current.items() if told.get(agency) is not status]:
+                context = Context.begun(self._house, viewer, asked, plan)
+                reply = await asyncio.shield(
+                    asyncio.ensure_future(self._replied(context, variables, Change(case_id, agency)))
+                )
+                yield reply
+                if reply.data is None:
+                    return
+                told[agency] = current[agency]
+            await self._house.changes.wait(case_id, self._house.limits.watch_every_s)
+
+
+async def _one(reply: Reply) -> AsyncIterator[Reply]:
+    yield reply
+
+
+def _argument(node: Any, variables: Any) -> str:
+    value = value_from_ast_untyped(node.arguments[0].value, variables.coerced)
+    return value if isinstance(value, str) else ""
+
+
+# ---------------------------------------------------------------- entries
+
+
+def accesses(context: Context, seen: Mapping[Subject, Seen]) -> Iterable[Access]:
+    """One entry per person whose data the operation touched, and one for each attempt that was refused."""
+    merged: dict[tuple[PersonId, CaseId | None, Part], Seen] = {}
+    regions: dict[tuple[PersonId, CaseId | None, Part], set[Region]] = {}
+    for hand in context.hands.values():
+        merged[hand.record.subject, hand.case_id, Part.PERSON] = Seen()
+        regions[hand.record.subject, hand.case_id, Part.PERSON] = {hand.region}
+    for subject, told in seen.items():
+        key = (subject.person, subject.case_id, subject.part)
+        regions.setdefault(key, set()).add(subject.region)
+        whole = merged.setdefault(key, Seen())
+        for mine, theirs in ((whole.disclosed, told.disclosed), (whole.null, told.null), (whole.failed, told.failed)):
+            mine |= theirs
+        whole.withheld |= told.withheld
+        for type_name, keys in told.records.items():
+            whole.records[type_name] |= keys
+    for key, told in merged.items():
+        yield _access(context, key, regions[key], told)
+    for attempt in context.attempts:
+        yield _attempted(context, attempt)
+
+
+def _access(
+    context: Context, key: tuple[PersonId, CaseId | None, Part], regions: set[Region], told: Seen
+) -> Access:
+    person, case_id, part = key
+    hand = context.hands.get(case_id) if case_id else None
+    read: set[Coordinate] = set()
+    for region in regions:
+        read |= context.plan.coordinates(region, part)
+    own = context.own.get(person)
+    shown = hand.shown if hand else own.shown if own else None
+    withheld = (told.withheld | (shown.withheld_of(part) if shown else frozenset())) & read
+    touched = told.disclosed | told.null
+    if touched:
+        outcome = Outcome.PARTIAL if withheld or told.failed else Outcome.DISCLOSED
+    else:
+        outcome = Outcome.REFUSED if withheld else Outcome.FAILED
+    is_main = hand is not None and part is Part.PERSON
+    return _entry(
+        context,
+        hand,
+        task=Task.LOG_VIEW if Region.LOG in regions else _task(context, person),
+        selection=selection_of(context.house.schema_hash, read),
+        subject=person,
+        subject_role=ROLES[part][hand.record.kind] if is_main and hand else part.value,
+        records={name: Records(len(keys), tuple(sorted(keys))) for name, keys in told.records.items()},
+        answers={agency.name: answer.status.name for agency, answer in hand.answers.items()} if is_main and hand else {},
+        disclosed=told.disclosed & read,
+        null=told.null & read,
+        withheld=withheld,
+        failed=told.failed & read,
+        sensitivity=_greatest(context, touched),
+        purpose=None if hand else "SUBJECT_ACCESS",
+        legal_basis=None if hand else "PIPA 35",
+        outcome=outcome,
+        policy_ids=shown.policies if shown else (),
+    )
+
+
+def _attempted(context: Context, attempt: Attempt) -> Access:
+    nothing: frozenset[str] = frozenset()
+    read: set[Coordinate] = set()
+    for region in (Region.ESTATE, Region.BIRTH):
+        read |= context.plan.coordinates(region)
+    case_ = attempt.case
+    access = _entry(
+        context,
+        None,
+        task=_task(context, attempt.subject),
+        selection=selection_of(context.house.schema_hash, read),
+        subject=attempt.subject,
+        subject_role=ROLES[Part.PERSON].get(case_.kind) if case_ else None,
+        records={},
+        answers={},
+        disclosed=nothing,
+        null=nothing,
+        withheld=frozenset(read),
+        failed=nothing,
+        sensitivity=None,
+        purpose=case_.purpose.name if case_ else None,
+        legal_basis=None,
+        outcome=Outcome.REFUSED if attempt.code else Outcome.FAILED,
+        policy_ids=(),
+    )
+    return replace(access, case_id=case_.id, case_number=case_.number) if case_ else access
+
+
+def _entry(context: Context, hand: Hand | None, **told: Any) -> Access:
+    viewer, asked = context.viewer, context.asked
+    if hand is not None:
+        told |= {"purpose": hand.mandate.purpose.name, "legal_basis": hand.mandate.legal_basis}
+    operation = context.plan.operation
+    return Access(
+        operation=context.operation,
+        at=context.now,
+        operation_name=operation.name.value if operation.name else None,
+        document_hash=asked.document.hash,
+        case_id=hand.case_id if hand else None,
+        case_number=hand.record.number if hand else None,
+        organisation=viewer.agency,
+        policy_set_hash=context.house.policies.hash,
+        viewer=viewer.person,
+        roles=tuple(sorted(role.name for role in viewer.roles)),
+        office=viewer.office,
+        agency=viewer.agency,
+        on_behalf_of=viewer.on_behalf_of,
+        session=viewer.token_id,
+        assurance=viewer.assurance.name,
+        client_id=viewer.client,
+        source_address=asked.source_address,
+        reason=None,
+        variables=_redacted(asked.variables),
+        trace_id=asked.trace_id,
+        request_id=asked.request_id,
+        **told,
+    )
+
+
+def _task(context: Context, person: PersonId | None) -> Task:
+    if context.plan.operation.operation is not OperationType.MUTATION:
+        return Task.VIEW
+    opens = any(field.name.startswith("open") for field in context.plan.fields.of_root(context.plan).values())
+    return Task.CREATE if opens or person in context.created else Task.UPDATE
+
+
+def _greatest(context: Context, coordinates: Iterable[Coordinate]) -> str | None:
+    found = [context.house.disclosed[c].sensitivity for c in coordinates if c in context.house.disclosed]
+    greatest: Sensitivity | None = max(found, default=None)
+    return greatest.name if greatest else None
+
+
+def _redacted(variables: Any) -> Any:
+    """Variables as the officers' part of the log keeps them: without registration numbers, at any depth."""
+    if isinstance(variables, Mapping):
+        return {
+            str(name): "(redacted)" if "registrationnumber" in str(name).lower() else _redacted(value)
+            for name, value in variables.items()
+        }
+    if isinstance(variables, Sequence) and not isinstance(variables, str):
+        return [_redacted(value) for value in variables]
+    return variables
+
+
+# ---------------------------------------------------------------- errors and receipts
+
+
+def _receipt(receipt: Receipt) -> Mapping[str, str]:
+    return {"id": str(receipt.entry_id), "leafHash": receipt.leaf_hash, "signature": receipt.signature}
+
+
+def _request_error(*found: GraphQLError) -> Reply:
+    return Reply(None, has_data=False, errors=[_formatted(each) for each in found])
+
+
+def _as_bad_input(found: GraphQLError) -> GraphQLError:
+    found.extensions = {**(found.extensions or {}), "code": "BAD_INPUT"}
+    return found
+
+
+def _formatted(found: GraphQLError) -> Mapping[str, Any]:
+    """An error as it is sent. What we did not foresee says nothing but where it can be found."""
+    if found.extensions and "code" in found.extensions:
+        return found.formatted
+    cause = found.original_error
+    if cause is None or isinstance(cause, GraphQLError):
+        return _as_bad_input(found).formatted
+    return {**_incident(cause), "path": found.path, "locations": found.formatted.get("locations")}
+
+
+def _incident(cause: BaseException, **where: str) -> Mapping[str, Any]:
+    incident = str(uuid.uuid4())
+    frames = [f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" for frame in _trace(cause)]
+    log.error("incident", incident=incident, error=type(cause).__name__, at=frames[-4:], **where)
+    return {
+        "message": f"Something broke on our side. Quote incident {incident}.",
+        "extensions": {"code": "INTERNAL", "incident": incident},
+    }
+
+
+def _trace(cause: BaseException) -> Iterable[Any]:
+    at = cause.__traceback__
+    while at is not None:
+        yield at
+        at = at.tb_next

@@ -1,0 +1,314 @@
+"""What a document reads, of whom, before anybody is asked.
+
+A plan is made once for a document, an operation and the values of its @skip and @include conditions. It names the coordinates by *region* (an estate
+case, a birth case, the viewer, a candidate, the log) and *part* (whose datum: the case's person, an heir, a parent ...), so that one
+set look-up tells what may be shown. Aliases and paths do not matter: two ways to one region are one region.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLNamedOutputType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    is_abstract_type,
+    is_composite_type,
+)
+from graphql.language.ast import BooleanValueNode, ConstDirectiveNode, DirectiveNode
+
+from auth.policy import About, Need
+from resolvers.documents import Document
+from schema.disclosure import INHERITS, Disclosed
+from schema.scalars import Coordinate
+
+
+class Region(Enum):
+    """Where in the graph: what gives the reason to read."""
+
+    ESTATE = "EstateCase"
+    BIRTH = "BirthCase"
+    SELF = "Viewer"
+    CANDIDATE = "CaseCandidate"
+    LOG = "AccessEntryConnection"
+    REQUEST = "RequestAnswersPayload"
+    UPDATE = "CaseUpdate"
+
+
+class Part(Enum):
+    """Whose datum, seen from the region. Values are the words of the access log."""
+
+    PERSON = "person"
+    HEIR = "heir"
+    PARENT = "parent"
+    HOLDER = "holder"
+    SELF = "self"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One coordinate that a document reads. `inherited`: a shared value type, gated by the field that leads to it."""
+
+    coordinate: Coordinate
+    part: Part
+    disclosed: Disclosed | None
+    leaf: bool
+    inherited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The fields that one object of a type answers under one response key."""
+
+    name: str
+    coordinate: Coordinate
+    type: GraphQLNamedOutputType
+    nodes: tuple[FieldNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one operation reads. `root` is the operation's type; `arguments` are those of the entry points."""
+
+    operation: OperationDefinitionNode
+    root: GraphQLObjectType
+    reads: Mapping[Region, frozenset[Read]]
+    fields: "Fields"
+
+    def coordinates(self, region: Region, part: Part | None = None) -> frozenset[Coordinate]:
+        """All coordinates of a region (and part)."""
+        return frozenset(
+            read.coordinate for read in self.reads.get(region, ()) if part is None or read.part is part
+        )
+
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether only the graph itself is asked about (``__typename``, introspection)."""
+        return all(collected.name.startswith("__") for collected in self.fields.of_root(self).values())
+
+
+_REGIONS = {region.value: region for region in Region}
+_PART_OF_REGION = {Region.SELF: Part.SELF, Region.LOG: Part.SELF}
+_PARTS: Mapping[str, Part] = {
+    "EstateCase.deceased": Part.PERSON,
+    "BirthCase.child": Part.PERSON,
+    "CaseCandidate.person": Part.PERSON,
+    "EstateCase.heirs": Part.HEIR,
+    "BirthCase.parents": Part.PARENT,
+    "Mandate.holder": Part.HOLDER,
+    "Mandate.onBehalfOf": Part.HOLDER,
+}
+"""Fields that lead to another person's data."""
+
+CO_HEIR = frozenset({"Person.id", "Person.name"})
+"""What heirs learn of each other's person besides the share: the name (decision table D42)."""
+
+
+def moved(coordinate: Coordinate, part: Part) -> Part:
+    """Whose data lies behind a field."""
+    return _PARTS.get(coordinate, part)
+
+
+def entered(type_name: str, region: Region | None, part: Part | None) -> tuple[Region | None, Part | None]:
+    """Region and part inside an object of the type."""
+    if type_name in _REGIONS:
+        region = _REGIONS[type_name]
+        return region, _PART_OF_REGION.get(region, Part.PERSON)
+    return region, part
+
+
+def need(read: Read, region: Region) -> Need | None:
+    """What the decision table has to allow for a read; None for our own records."""
+    if read.disclosed is None:
+        return None
+    return Need(
+        read.disclosed.agency, read.disclosed.sensitivity, about(read.coordinate, read.part, region), read.disclosed.third_party
+    )
+
+
+def about(coordinate: Coordinate, part: Part, region: Region) -> About:
+    """The policy's word for whose datum a coordinate is."""
+    if part is Part.SELF:
+        return About.SELF
+    if part is Part.PERSON:
+        return About.PERSON
+    if region is Region.BIRTH:
+        return About.OTHER_PARENT
+    if coordinate.startswith("Person.") and coordinate not in CO_HEIR:
+        return About.CO_HEIR_DETAIL
+    return About.CO_HEIR
+
+
+class Fields:
+    """Field collection with the conditions of one operation already decided (GraphQL §6.3.2)."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, conditions: Mapping[str, bool]) -> None:
+        self._schema = schema
+        self._conditions = conditions
+        self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
+        self._known: dict[tuple[str, tuple[int, ...]], dict[str, Collected]] = {}
+        self._nodes: list[tuple[FieldNode, ...]] = []  # kept alive, since their ids are keys
+
+    def of_root(self, plan: Plan) -> dict[str, Collected]:
+        """The root fields of an operation."""
+        return self._collected(plan.root, (plan.operation.selection_set,))
+
+    def of(self, parent: GraphQLObjectType, nodes: tuple[FieldNode, ...]) -> dict[str, Collected]:
+        """By response key, what an object of the type answers to the selections of these fields."""
+        key = (parent.name, tuple(map(id, nodes)))
+        found = self._known.get(key)
+        if found is None:
+            self._nodes.append(nodes)
+            sets = tuple(node.selection_set for node in nodes if node.selection_set)
+            found = self._known[key] = self._collected(parent, sets)
+        return found
+
+    def _collected(self, parent: GraphQLObjectType, sets: tuple[SelectionSetNode, ...]) -> dict[str, Collected]:
+        grouped: dict[str, list[FieldNode]] = {}
+        for selections in sets:
+            for node in self._flat(parent, selections, set()):
+                grouped.setdefault((node.alias or node.name).value, []).append(node)
+        return {key: self._field(parent, tuple(nodes)) for key, nodes in grouped.items()}
+
+    def _field(self, parent: GraphQLObjectType, nodes: tuple[FieldNode, ...]) -> Collected:
+        name = nodes[0].name.value
+        field = self._schema.get_field(parent, name)
+        if field is None:
+            raise LookupError(f"{parent.name}.{name}")  # a validated document has no such field
+        type_ = get_named_type(field.type)
+        return Collected(name, Coordinate(f"{parent.name}.{name}"), type_, nodes)
+
+    def _flat(self, parent: GraphQLObjectType, selections: SelectionSetNode, seen: set[str]) -> Iterator[FieldNode]:
+        for node in selections.selections:
+            if not self._included(node.directives or ()):
+                continue
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, InlineFragmentNode):
+                if node.type_condition is None or self._applies(node.type_condition.name.value, parent):
+                    yield from self._flat(parent, node.selection_set, seen)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+                seen.add(node.name.value)
+                fragment = self._fragments[node.name.value]
+                if self._applies(fragment.type_condition.name.value, parent):
+                    yield from self._flat(parent, fragment.selection_set, seen)
+
+    def _applies(self, condition: str, parent: GraphQLObjectType) -> bool:
+        type_ = self._schema.type_map[condition]
+        return type_ is parent or (is_abstract_type(type_) and self._schema.is_sub_type(type_, parent))
+
+    def _included(self, directives: tuple[DirectiveNode | ConstDirectiveNode, ...]) -> bool:
+        for directive in directives:
+            if directive.name.value in {"skip", "include"}:
+                value = directive.arguments[0].value
+                if isinstance(value, VariableNode):
+                    said = self._conditions[value.name.value]
+                else:
+                    said = isinstance(value, BooleanValueNode) and value.value
+                if said is (directive.name.value == "skip"):
+                    return False
+        return True
+
+    def objects(self, type_: GraphQLNamedOutputType) -> tuple[GraphQLObjectType, ...]:
+        """The object types a value of the type can be."""
+        if isinstance(type_, GraphQLObjectType):
+            return (type_,)
+        return tuple(self._schema.get_possible_types(type_)) if is_abstract_type(type_) else ()
+
+
+class Plans:
+    """Plans by document; they go when their document is forgotten."""
+
+    def __init__(self, schema: GraphQLSchema, disclosed: Mapping[Coordinate, Disclosed]) -> None:
+        self._schema = schema
+        self._disclosed = disclosed
+        self._plans: WeakKeyDictionary[Document, dict[Any, Plan]] = WeakKeyDictionary()
+        self._conditions: WeakKeyDictionary[Document, frozenset[str]] = WeakKeyDictionary()
+
+    def plan(self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Plan:
+        """The plan of an operation with coerced variables."""
+        names = self._conditions.get(document)
+        if names is None:
+            names = self._conditions[document] = condition_variables(document.node)
+        conditions = {name: bool(variables[name]) for name in sorted(names) if name in variables}
+        by_key = self._plans.setdefault(document, {})
+        key = (id(operation), tuple(conditions.items()))
+        plan = by_key.get(key)
+        if plan is None:
+            plan = by_key[key] = self._made(document, operation, conditions)
+        return plan
+
+    def _made(self, document: Document, operation: OperationDefinitionNode, conditions: Mapping[str, bool]) -> Plan:
+        root = {
+            OperationType.QUERY: self._schema.query_type,
+            OperationType.MUTATION: self._schema.mutation_type,
+            OperationType.SUBSCRIPTION: self._schema.subscription_type,
+        }[operation.operation]
+        if root is None:
+            raise LookupError(operation.operation.value)
+        fields = Fields(self._schema, document.node, conditions)
+        reads: dict[Region, set[Read]] = {}
+        plan = Plan(operation, root, {}, fields)
+        self._visit(fields, fields.of_root(plan), root, None, None, None, reads, set())
+        return Plan(operation, root, {region: frozenset(found) for region, found in reads.items()}, fields)
+
+    def _visit(
+        self,
+        fields: Fields,
+        collected: Mapping[str, Collected],
+        parent: GraphQLObjectType,
+        region: Region | None,
+        part: Part | None,
+        inherited: Disclosed | None,
+        reads: dict[Region, set[Read]],
+        seen: set[Any],
+    ) -> None:
+        for field in collected.values():
+            if field.name.startswith("__"):
+                continue
+            shared = parent.name in INHERITS
+            disclosed = inherited if shared else self._disclosed.get(field.coordinate)
+            leaf = not is_composite_type(field.type)
+            if region is not None and part is not None:
+                reads.setdefault(region, set()).add(Read(field.coordinate, part, disclosed, leaf, shared))
+            inner_part = moved(field.coordinate, part) if part else None
+            for object_type in fields.objects(field.type):
+                key = (id(field.nodes[0]), len(field.nodes), object_type.name, region, inner_part, disclosed)
+                if key in seen:
+                    continue
+                seen.add(key)
+                inner_region, inner = entered(object_type.name, region, inner_part)
+                below = fields.of(object_type, field.nodes)
+                self._visit(fields, below, object_type, inner_region, inner, disclosed, reads, seen)
+
+
+def condition_variables(document: DocumentNode) -> frozenset[str]:
+    """Names of variables that @skip and @include look at, anywhere in the document."""
+    found: set[str] = set()
+
+    def visit(selections: SelectionSetNode) -> None:
+        for node in selections.selections:
+            for directive in node.directives or ():
+                if directive.name.value in {"skip", "include"}:
+                    found.update(a.value.name.value for a in directive.arguments if isinstance(a.value, VariableNode))
+            inner = getattr(node, "selection_set", None)
+            if inner is not None:
+                visit(inner)
+
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
+            visit(definition.selection_set)
+    return frozenset(found)

@@ -1,0 +1,278 @@
+"""The ways into the graph."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated
+
+import strawberry
+
+from cases.store import Evidence, Grant, KeyReusedError, Request
+from connectors.registry import FamilyRegister, Inquiry
+from resolvers import authority, case, errors, log, sections, viewer
+from resolvers.authority import Claim
+from resolvers.context import Attempt, Context
+from resolvers.graph import In, context_of
+from schema.access import AccessEntry, AccessEntryConnection, AccessFilter
+from schema.answer import AnswerStatus
+from schema.birth import BirthCase
+from schema.case import (
+    CaseKind,
+    CaseUpdate,
+    OpenBirthCaseInput,
+    OpenCasePayload,
+    OpenEstateCaseInput,
+    PersonLookupInput,
+    Purpose,
+    Refusal,
+    RefusalCode,
+    RequestAnswersInput,
+    RequestAnswersPayload,
+)
+from schema.disclosure import Agency
+from schema.estate import EstateCase
+from schema.identifiers import CaseId, PersonId
+from schema.node import Node
+from schema.viewer import Viewer
+
+KEY_LENGTH = 200
+PURPOSE = {CaseKind.ESTATE: Purpose.ESTATE_DISCOVERY, CaseKind.BIRTH: Purpose.BIRTH_BENEFITS}
+
+CaseID = Annotated[strawberry.ID, strawberry.argument(description="Id of the case, as `cases` or an opening mutation gave it.")]
+
+
+@strawberry.type(description="Questions. One question, one answer from every agency it needs.")
+class Query:
+    @strawberry.field(description="Who is asking: the signed-in person or official, and the cases open to them.")
+    async def viewer(self, info: In) -> Viewer:
+        return viewer.viewer(context_of(info))
+
+    @strawberry.field(
+        description="Everything a deceased person leaves, as far as the viewer's mandate reaches. Unknown, foreign and "
+        "protected cases all give null and one NOT_ACCESSIBLE error."
+    )
+    async def estate_case(self, info: In, id: CaseID) -> EstateCase | None:  # noqa: A002 - the contract's name
+        context = context_of(info)
+        return await case.shown(context, await context.enter(id, CaseKind.ESTATE))  # type: ignore[return-value]
+
+    @strawberry.field(
+        description="Everything that follows from a birth. Unknown, foreign and protected cases all give null and one "
+        "NOT_ACCESSIBLE error."
+    )
+    async def birth_case(self, info: In, id: CaseID) -> BirthCase | None:  # noqa: A002 - the contract's name
+        context = context_of(info)
+        return await case.shown(context, await context.enter(id, CaseKind.BIRTH))  # type: ignore[return-value]
+
+    @strawberry.field(description="The access log: accesses to the viewer's own data, the latest first.")
+    async def access_log(
+        self,
+        info: In,
+        filter: Annotated[AccessFilter | None, strawberry.argument(description="Which entries; null for all.")] = None,  # noqa: A002
+        first: Annotated[int | None, strawberry.argument(description="Greatest number of entries, 1 to 100.")] = 50,
+        after: Annotated[str | None, strawberry.argument(description="Cursor after which to go on.")] = None,
+    ) -> AccessEntryConnection:
+        return await log.own(context_of(info), filter, first, after)
+
+    @strawberry.field(
+        description="One entry of the access log, by the id that the `Access-Log` header gives. Null unless it is about "
+        "the viewer or a case of theirs."
+    )
+    async def access_entry(
+        self,
+        info: In,
+        id: Annotated[strawberry.ID, strawberry.argument(description="Id of the entry.")],  # noqa: A002
+    ) -> AccessEntry | None:
+        return await log.entry(context_of(info), id)
+
+    @strawberry.field(description="Any case or log entry by its id; null when it is not accessible.")
+    async def node(
+        self,
+        info: In,
+        id: Annotated[strawberry.ID, strawberry.argument(description="Id of a case or log entry.")],  # noqa: A002
+    ) -> Node | None:
+        context = context_of(info)
+        if log.UUID_TEXT.fullmatch(id):
+            return await log.entry(context, id)
+        return await case.shown(context, await context.enter(id, *CaseKind))
+
+
+# ---------------------------------------------------------------- opening a case
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A case to be opened, whichever kind."""
+
+    kind: CaseKind
+    candidate: str | None
+    lookup: PersonLookupInput | None
+    lookup_name: str
+    key: str
+
+
+async def opened(context: Context, opening: Opening) -> OpenCasePayload:
+    """Open the case of a person whose heir, parent or guardian the viewer is, or find it again."""
+    _require_key(opening.key)
+    if (opening.candidate is None) == (opening.lookup is None):
+        raise errors.bad_input("input", f"Give exactly one of candidate and {opening.lookup_name}.")
+    subject = await _subject(context, opening)
+    if subject is None or context.viewer.case is not None:
+        return _refused(context, subject, RefusalCode.NOT_ACCESSIBLE)
+    register = await context.register(subject, PURPOSE[opening.kind].name)
+    claim = authority.claim(opening.kind, register, context.viewer.person)
+    if claim is None:
+        return _refused(context, subject, RefusalCode.NOT_ACCESSIBLE)
+    _, refusal = viewer.standing(context, claim, register)
+    if refusal is not None:
+        return _refused(context, subject, refusal)
+    request = Request(context.viewer.person, opening.key, _hash(["open", opening.kind.name, subject]))
+    try:
+        record = await context.house.cases.opened_case(
+            opening.kind, subject, _grant(context, claim, register), request, context.now
+        )
+    except KeyReusedError as reused:
+        raise _reused() from reused
+    context.created.add(subject)
+    return OpenCasePayload(case=await case.shown(context, await context.enter_case(record.id)), refusal=None)
+
+
+async def _subject(context: Context, opening: Opening) -> PersonId | None:
+    """Whom the input names; None for nobody that we could name to the viewer."""
+    if opening.candidate is not None:
+        parts = context.opened(opening.candidate, "Person")
+        return PersonId(parts[-1]) if parts else None
+    asked = opening.lookup
+    if asked is None:
+        return None
+    number = asked.registration_number
+    if number is not None:
+        number = number.replace("-", "")
+        if len(number) != 13 or not (number.isascii() and number.isdigit()):
+            raise errors.bad_input(
+                f"input.{opening.lookup_name}.registrationNumber", "Give 13 digits, with or without a hyphen."
+            )
+    name = asked.name.strip()
+    if not 0 < len(name) <= 100:
+        raise errors.bad_input(f"input.{opening.lookup_name}.name", "Give the full name as registered.")
+    answered = await context.house.registry.lookup(
+        name, asked.birth_date, number, Inquiry(PURPOSE[opening.kind].name, context.now)
+    )
+    if answered.section is None and answered.answer.status is not AnswerStatus.NONE_HELD:
+        raise errors.register_silent(answered.answer.retry_after_seconds)
+    return answered.section.subject if answered.section else None
+
+
+def _grant(context: Context, claim: Claim, register: FamilyRegister) -> Grant:
+    events = [repr(sorted(map(str, each))) for each in (register.parentage, register.marriages, register.declarations)]
+    return Grant(
+        role=claim.role,
+        holder=context.viewer.person,
+        purpose=claim.purpose,
+        legal_basis=authority.LEGAL_BASIS[claim.role],
+        issued_by="Family register",
+        evidence=Evidence(
+            kind="FAMILY_REGISTER",
+            issuer="Family register",
+            dated=context.now,
+            assurance=context.viewer.assurance.name,
+            hash=_hash(events),
+            verified_by="onestop",
+        ),
+    )
+
+
+def _refused(context: Context, subject: PersonId | None, code: RefusalCode) -> OpenCasePayload:
+    context.attempts.append(Attempt(subject, None, code))
+    return OpenCasePayload(case=None, refusal=Refusal(code=code))
+
+
+def _require_key(key: str) -> None:
+    if not 0 < len(key) <= KEY_LENGTH:
+        raise errors.bad_input("input.idempotencyKey", f"Give 1 to {KEY_LENGTH} characters, e.g. a UUID.")
+
+
+def _reused() -> errors.GraphQLError:
+    return errors.bad_input("input.idempotencyKey", "This key was used for another request. Choose a new one.")
+
+
+def _hash(facts: list[str]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+OpenEstate = Annotated[OpenEstateCaseInput, strawberry.argument(description="Whose estate.")]
+OpenBirth = Annotated[OpenBirthCaseInput, strawberry.argument(description="Which child.")]
+
+
+@strawberry.type(description="Changes. Each takes an idempotency key: the same key gives the same answer.")
+class Mutation:
+    @strawberry.mutation(
+        description="Open (or find again) the estate case of a deceased person. Same idempotencyKey, same answer."
+    )
+    async def open_estate_case(self, info: In, input: OpenEstate) -> OpenCasePayload:  # noqa: A002 - the contract's name
+        opening = Opening(CaseKind.ESTATE, input.candidate, input.deceased, "deceased", input.idempotency_key)
+        return await opened(context_of(info), opening)
+
+    @strawberry.mutation(description="Open (or find again) the birth case of a child. Same idempotencyKey, same answer.")
+    async def open_birth_case(self, info: In, input: OpenBirth) -> OpenCasePayload:  # noqa: A002 - the contract's name
+        opening = Opening(CaseKind.BIRTH, input.candidate, input.child, "child", input.idempotency_key)
+        return await opened(context_of(info), opening)
+
+    @strawberry.mutation(
+        description="Ask agencies again. Those that answer later get a new inquiry where their last answer is in; "
+        "the others are asked at once."
+    )
+    async def request_answers(
+        self,
+        info: In,
+        input: Annotated[RequestAnswersInput, strawberry.argument(description="Case and agencies.")],  # noqa: A002
+    ) -> RequestAnswersPayload:
+        context = context_of(info)
+        _require_key(input.idempotency_key)
+        unknown = [agency.name for agency in input.agencies if agency not in sections.SIX]
+        if unknown or not input.agencies:
+            names = ", ".join(agency.name for agency in sections.SIX)
+            raise errors.bad_input("input.agencies", f"Name some of {names}.")
+        hand = await context.enter(input.case, *CaseKind)
+        agencies = list(dict.fromkeys(input.agencies))
+        request = Request(
+            context.viewer.person, input.idempotency_key, _hash(["ask", *sorted(agency.name for agency in agencies)])
+        )
+        try:
+            first = await context.house.cases.once(request, hand.case_id, context.now)
+        except KeyReusedError as reused:
+            raise _reused() from reused
+        hand.whole.update(agencies)
+        if first and Agency.FINANCE in agencies:
+            hand.renewed.add(Agency.FINANCE)
+        answers = await sections.answers(context, hand, agencies)
+        return RequestAnswersPayload(
+            answers=answers, refusal=None, ref=hand.case_id, subject=hand.record.subject
+        )
+
+
+# ---------------------------------------------------------------- watching a case
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What woke a subscription: an agency of a case."""
+
+    case_id: CaseId
+    agency: Agency
+
+
+@strawberry.type(description="Events, as server-sent events.")
+class Subscription:
+    @strawberry.field(description="One event each time an agency's answer to the case changes.")
+    async def case_updated(self, info: In, id: CaseID) -> CaseUpdate:  # noqa: A002 - the contract's name
+        context = context_of(info)
+        change = info.root_value
+        hand = await context.enter_case(change.case_id)
+        hand.whole.add(change.agency)
+        section = await sections.section(context, hand, change.agency)
+        return CaseUpdate(
+            case=await case.shown(context, hand),
+            answer=section.answer,
+            ref=hand.case_id,
+            subject=hand.record.subject,
+        )

@@ -1,0 +1,278 @@
+"""Crossing to an agency: what is asked of it for one case, and what came back.
+
+An agency is asked at most once a case and operation, for the allowed coordinates only; two cases in one document share one call of its
+connector. An agency that has no allowed coordinate is not asked at all. A status is about the whole agency: where one is shown, all lists that
+the viewer may see are asked, so that "nothing held" is said of everything or not at all.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from datetime import timedelta
+from typing import Any
+
+from aiodataloader import DataLoader
+
+from auth.policy import Need
+from connectors import finance
+from connectors.connector import Answered, Asked, Connector, Ticket
+from resolvers.context import POSITIVE, Context, Hand
+from resolvers.house import House
+from resolvers.plan import Part, Region
+from schema.answer import Answer, AnswerProblem, AnswerStatus, KnownFact
+from schema.case import CaseKind, CaseStatus
+from schema.disclosure import Agency, Disclosed
+from schema.scalars import Coordinate
+from schema.text import Bilingual
+
+SIX = (Agency.LAND, Agency.FINANCE, Agency.PENSIONS, Agency.TAX, Agency.HEALTH, Agency.VEHICLES)
+"""The agencies that hold what a person leaves or is due, in the order of the graph."""
+
+SUMMARY_READS: frozenset[Coordinate] = frozenset(
+    Coordinate(f"{type_}.{name}")
+    for type_, names in {
+        "EstateLand": "parcels buildings",
+        "LandParcel": "assessedValue",
+        "Building": "assessedValue",
+        "EstateFinance": "deposits loans securities insurance cards guarantees custody",
+        "Deposit": "balance",
+        "Loan": "principal interestDue",
+        "SecurityHolding": "marketValue",
+        "InsurancePolicy": "surrenderValue policyLoan partOfEstate",
+        "CardDebt": "unpaid",
+        "Guarantee": "outstanding",
+        "EstatePensions": "memberships",
+        "PensionMembership": "receiving overpaidAfterDeath loan loanOutstanding survivorBenefits",
+        "SurvivorBenefit": "estimate partOfEstate",
+        "EstateTax": "items",
+        "TaxItem": "assessed arrears surcharge refundable",
+        "EstateHealth": "unpaidPremiums refunds",
+        "SocialPremium": "unpaid surcharge",
+        "HealthRefund": "amount",
+        "EstateVehicles": "vehicles fishingBoats",
+        "Vehicle": "assessedValue unpaidFines",
+        "Fine": "amount",
+        "FishingBoat": "assessedValue",
+    }.items()
+    for name in names.split()
+)
+"""What a summary is computed from: showing `EstateCase.summary` counts as reading these."""
+
+_LATE = Bilingual("정해진 시간 안에 응답하지 않았습니다.", "The agency did not answer within the time this question has.")
+
+
+async def section(context: Context, hand: Hand, agency: Agency) -> Any:
+    """All that the agency says in this case, as far as the viewer may see it."""
+    task = hand.sections.get(agency)
+    if task is None:
+        task = hand.sections[agency] = asyncio.ensure_future(_fetched(context, hand, agency))
+    return await asyncio.shield(task)
+
+
+async def answers(context: Context, hand: Hand, agencies: Sequence[Agency] = SIX) -> list[Answer]:
+    """How the agencies stand, asking those that this operation has not asked yet."""
+    found = await asyncio.gather(*(section(context, hand, agency) for agency in agencies))
+    return [each.answer for each in found]
+
+
+async def status(context: Context, hand: Hand) -> CaseStatus:
+    """Where the case stands, by how each agency answered last; nobody is asked for it."""
+    if hand.record.closed_at is not None:
+        return CaseStatus.CLOSED
+    if asked_here := [agency for agency in SIX if asks(context, hand, agency)]:
+        await answers(context, hand, asked_here)
+    known = await context.house.cases.standings(hand.case_id)
+    known |= {agency: answer.status for agency, answer in hand.answers.items()}
+    said = [known.get(agency) for agency in SIX]
+    if not any(said):
+        return CaseStatus.OPENED
+    if AnswerStatus.PENDING in said:
+        return CaseStatus.COLLECTING
+    return CaseStatus.COMPLETE if POSITIVE.issuperset(said) else CaseStatus.PARTIAL
+
+
+def asks(context: Context, hand: Hand, agency: Agency) -> bool:
+    """Whether the document reads the agency's section of this kind of case."""
+    coordinates = context.plan.coordinates(hand.region)
+    name = "EstateCase" if hand.region is Region.ESTATE else "BirthCase"
+    return not coordinates.isdisjoint(
+        {f"{name}.{agency.name.lower()}", f"{name}.answers", *({"EstateCase.summary"} if name == "EstateCase" else ())}
+    )
+
+
+# ---------------------------------------------------------------- one agency
+
+
+def connector_of(context: Context, hand: Hand, agency: Agency) -> Connector[Any]:
+    """The agency's connector for this kind of case."""
+    by_agency = context.house.estate if hand.record.kind is CaseKind.ESTATE else context.house.birth
+    return by_agency[agency]
+
+
+async def _fetched(context: Context, hand: Hand, agency: Agency) -> Any:
+    connector = connector_of(context, hand, agency)
+    lists = section_fields(context.house, connector)
+    readable = _readable(context, hand, agency, connector, lists)
+    if readable.isdisjoint(lists):
+        found = blank(connector, AnswerStatus.REFUSED)
+    else:
+        question = _question(context, hand, agency, readable)
+        loader = _loader(context, connector)
+        try:
+            async with asyncio.timeout(context.left_s):
+                if agency is Agency.FINANCE:
+                    found = (await _finance(context, hand, question, loader)).section
+                else:
+                    found = (await loader.load(question)).section
+        except TimeoutError:
+            found = blank(connector, AnswerStatus.UNAVAILABLE, "DEADLINE", _LATE)
+        if found.answer.status is AnswerStatus.NONE_HELD and not readable.issuperset(lists):
+            found.answer.status = AnswerStatus.COMPLETE  # nothing in what was asked; the rest is withheld
+    hand.answers[agency] = found.answer
+    return found
+
+
+def section_fields(house: House, connector: Connector[Any]) -> frozenset[Coordinate]:
+    """The section's own fields besides the answer."""
+    name = connector.section.__name__
+    return frozenset(c for c in house.disclosed if c.startswith(f"{name}.") and c != f"{name}.answer")
+
+
+def _readable(
+    context: Context, hand: Hand, agency: Agency, connector: Connector[Any], lists: frozenset[Coordinate]
+) -> frozenset[Coordinate]:
+    """What may be read of the agency: what the document asks, and what a status or a summary is made from."""
+    asked = context.plan.coordinates(hand.region)
+    wanted = {c for c in asked if _agency_of(context, c) is agency}
+    shown = hand.shown.allowed(Part.PERSON) & wanted
+    behind: set[Coordinate] = set()
+    if agency in hand.whole or f"{connector.section.__name__}.answer" in asked or f"{hand.region.value}.answers" in asked:
+        behind |= lists
+    if "EstateCase.summary" in shown_summary(hand):
+        behind |= {c for c in SUMMARY_READS if _agency_of(context, c) is agency} | lists
+    return shown | permitted(context, hand, behind - wanted) | (behind & shown)
+
+
+def shown_summary(hand: Hand) -> frozenset[Coordinate]:
+    """The summary's coordinate where it is asked for and may be shown."""
+    return hand.shown.allowed(Part.PERSON) & {Coordinate("EstateCase.summary")}
+
+
+def permitted(context: Context, hand: Hand, coordinates: set[Coordinate]) -> frozenset[Coordinate]:
+    """Those coordinates of the case's person that the viewer might see, though the document does not show them."""
+    needs = {c: Need(d.agency, d.sensitivity, third_party=d.third_party) for c in coordinates if (d := _of(context, c))}
+    ruling = context.house.policies.ruling(hand.shown.facts, list(needs.values()))
+    return frozenset(c for c, needed in needs.items() if ruling[needed].shows)
+
+
+def _of(context: Context, coordinate: Coordinate) -> Disclosed | None:
+    return context.house.disclosed.get(coordinate)
+
+
+def _agency_of(context: Context, coordinate: Coordinate) -> Agency | None:
+    said = _of(context, coordinate)
+    return said.agency if said else None
+
+
+def _question(context: Context, hand: Hand, agency: Agency, readable: frozenset[Coordinate]) -> Asked:
+    case_id = hand.case_id
+
+    def seal(kind: str, reference: str) -> str:
+        return context.sealed(kind, case_id, reference)
+
+    parents = [p.parent for p in hand.register.parentage if p.child == hand.record.subject]
+    household = parents if hand.region is Region.BIRTH and agency is Agency.LAND else []
+    if hand.region is Region.BIRTH and agency is Agency.FINANCE:
+        household = [parent for parent in parents if parent == context.viewer.person]
+    return Asked(
+        person=context.sector_id(agency, hand.record.subject),
+        purpose=hand.mandate.purpose.name,
+        coordinates=frozenset(readable),
+        masked=frozenset(hand.shown.masked(Part.PERSON)),
+        household=tuple(context.sector_id(agency, person) for person in household),
+        case=context.house.ids.sealed(agency.name, "Case", case_id),
+        now=context.now,
+        seal=seal,
+    )
+
+
+def _loader(context: Context, connector: Connector[Any]) -> DataLoader[Asked, Answered[Any]]:
+    loader = context.loaders.get(connector.section)
+    if loader is None:
+
+        async def fetch(questions: list[Asked]) -> list[Answered[Any]]:
+            return list(await connector.fetch(questions))
+
+        loader = context.loaders[connector.section] = DataLoader(fetch, cache=False)
+    return loader
+
+
+def blank(
+    connector: Connector[Any], status_: AnswerStatus, code: str | None = None, message: Bilingual | None = None
+) -> Any:
+    """A section about which nothing is known."""
+    problems = [AnswerProblem(code=code, institution=None, message_text=message)] if code and message else []
+    answer = Answer(
+        agency=connector.agency,
+        status=status_,
+        source=connector.source,
+        source_reference=None,
+        requested_at=None,
+        expected_by=None,
+        retrieved_at=None,
+        as_of=None,
+        visible_until=None,
+        retry_after_seconds=None,
+        problems=problems,
+    )
+    unknown: dict[str, Any] = {
+        each.name: KnownFact.UNKNOWN if each.type is KnownFact else None for each in fields(connector.section)
+    }
+    return connector.section(**unknown | {"answer": answer})
+
+
+# ---------------------------------------------------------------- the agency that answers later
+
+
+async def _finance(
+    context: Context, hand: Hand, question: Asked, loader: DataLoader[Asked, Answered[Any]]
+) -> Answered[Any]:
+    """Ask once, come back with the ticket, and keep the answer: the agency deletes its copy after three months."""
+    house = context.house
+    inquiry = await house.cases.inquiry(hand.case_id, Agency.FINANCE)
+    generation = inquiry.generation if inquiry else 1
+    if inquiry and inquiry.kept is not None and Agency.FINANCE in hand.renewed:
+        inquiry, generation = None, generation + 1
+    if inquiry and inquiry.kept is not None:
+        read = finance.read_estate if hand.region is Region.ESTATE else finance.read_birth
+        return await read(
+            house.unsealed(inquiry.kept, inquiry.ticket),
+            replace(question, ticket=Ticket(inquiry.ticket, inquiry.expected_by)),
+            requested_at=inquiry.opened_at,
+            retrieved_at=inquiry.retrieved_at or context.now,
+        )
+    answered = await loader.load(
+        replace(
+            question,
+            ticket=Ticket(inquiry.ticket, inquiry.expected_by) if inquiry else None,
+            idempotency=f"{hand.case_id}:{generation}",
+            callback_url=house.callback_url if hand.region is Region.ESTATE else None,
+        )
+    )
+    if answered.ticket is not None and inquiry is None:
+        await house.cases.inquire(
+            hand.case_id,
+            Agency.FINANCE,
+            generation,
+            question.person,
+            answered.ticket.reference,
+            answered.ticket.expected_by,
+            context.now,
+            context.now + timedelta(seconds=house.limits.poll_every_s),
+        )
+    ticket = answered.ticket.reference if answered.ticket else inquiry.ticket if inquiry else None
+    if answered.kept is not None and ticket is not None:
+        await house.cases.keep(
+            ticket, house.sealed(answered.kept, ticket), context.now, answered.answer.visible_until
+        )
+    return answered

@@ -1,0 +1,151 @@
+"""What an answer showed, of whom: read off the finished answer, after nulls have bubbled, and before anybody gets it.
+
+A leaf that is not null was *disclosed*. A null or an empty list at a place that was answered still tells that there is nothing: *null*. A null where an agency
+did not answer is *failed*, and one that the ruling took out is *withheld*. A withheld coordinate with a value is a defect of ours: `Leak`, and
+nothing is sent.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from graphql import GraphQLObjectType, is_composite_type
+
+from resolvers.plan import Collected, Part, Plan, Region, entered, moved
+from resolvers.recording import RECORD_KEYS, Completed
+from schema.answer import AnswerStatus
+from schema.disclosure import INHERITS
+from schema.identifiers import CaseId, PersonId
+from schema.scalars import Coordinate
+
+
+class Leak(Exception):  # noqa: N818 - the word for what it is
+    """A withheld coordinate carried a value."""
+
+
+class Ruled(Protocol):
+    """What the witness asks of a case in hand (or of the viewer's own region)."""
+
+    @property
+    def case_id(self) -> CaseId | None: ...
+
+    def withholds(self, coordinate: Coordinate, part: Part) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One person within one region of one case: an entry's worth."""
+
+    person: PersonId
+    region: Region
+    part: Part
+    case_id: CaseId | None
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one answer told about one subject."""
+
+    disclosed: set[Coordinate] = field(default_factory=set)
+    null: set[Coordinate] = field(default_factory=set)
+    failed: set[Coordinate] = field(default_factory=set)
+    withheld: set[Coordinate] = field(default_factory=set)
+    records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+SETTLED = frozenset(
+    {AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus.PARTIAL, AnswerStatus.EXISTENCE_ONLY}
+)
+
+
+OWN = frozenset({"Viewer", "AccessEntryConnection"})
+"""Types that are about the person at hand, or else the viewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    subject: Subject | None
+    ruled: Ruled | None
+    answered: bool
+
+
+class Witness:
+    """Walks one finished answer."""
+
+    def __init__(
+        self, plan: Plan, completed: Completed, rulings: Mapping[PersonId | CaseId, Ruled], viewer: PersonId
+    ) -> None:
+        self._plan = plan
+        self._viewer = viewer
+        self._completed = completed
+        self._rulings = rulings
+        self.seen: dict[Subject, Seen] = defaultdict(Seen)
+
+    def look(self, data: Mapping[str, Any] | None) -> dict[Subject, Seen]:
+        """Everything the answer told, by subject."""
+        if data is not None:
+            self._object(data, self._plan.root, self._plan.fields.of_root(self._plan), (), _Place(None, None, answered=True))
+        return self.seen
+
+    def _object(
+        self,
+        data: Mapping[str, Any],
+        type_: GraphQLObjectType,
+        fields: Mapping[str, Collected],
+        path: tuple[str | int, ...],
+        place: _Place,
+    ) -> None:
+        for key, collected in fields.items():
+            if not collected.name.startswith("__") and key in data:
+                self._value(data[key], type_, collected, (*path, key), place)
+
+    def _value(
+        self, value: Any, parent: GraphQLObjectType, field_: Collected, path: tuple[str | int, ...], place: _Place
+    ) -> None:
+        subject, ruled = place.subject, place.ruled
+        if subject is not None:
+            seen = self.seen[subject]
+            withheld = ruled is not None and parent.name not in INHERITS and ruled.withholds(field_.coordinate, subject.part)
+            if value is None:
+                (seen.withheld if withheld else seen.null if place.answered else seen.failed).add(field_.coordinate)
+                return
+            if withheld:
+                raise Leak(field_.coordinate)
+            (seen.null if value == [] else seen.disclosed).add(field_.coordinate)
+        if value is not None and is_composite_type(field_.type):
+            self._composite(value, field_, path, place)
+
+    def _composite(self, value: Any, field_: Collected, path: tuple[str | int, ...], place: _Place) -> None:
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                if item is not None:
+                    self._composite(item, field_, (*path, index), place)
+            return
+        noted = self._completed.get(path)
+        types = self._plan.fields.objects(field_.type)
+        type_ = types[0] if noted is None else next(t for t in types if t.name == noted[0])
+        inner = self._place(type_.name, field_.coordinate, noted[1] if noted else None, place)
+        if inner.subject is not None and noted is not None and type_.name in RECORD_KEYS:
+            key = getattr(noted[1], RECORD_KEYS[type_.name])
+            self.seen[inner.subject].records[type_.name].add(str(getattr(key, "name", key)))
+        self._object(value, type_, self._plan.fields.of(type_, field_.nodes), path, inner)
+
+    def _place(self, type_name: str, via: Coordinate, source: Any, place: _Place) -> _Place:
+        """Whose data lies inside an object."""
+        subject, ruled, answered = place.subject, place.ruled, place.answered
+        if source is None:
+            return place
+        status = getattr(getattr(source, "answer", None), "status", None)
+        if status is not None:
+            answered = status in SETTLED
+        region, part = entered(type_name, subject.region if subject else None, subject.part if subject else None)
+        person = getattr(source, "subject", None) or getattr(getattr(source, "person", None), "subject", None)
+        if person is None and type_name in OWN:
+            person = subject.person if subject else self._viewer
+        if region is None or part is None or person is None:
+            return _Place(subject, ruled, answered)
+        if subject is None or region is not subject.region:
+            ruled = self._rulings.get(getattr(source, "ref", None) or person, ruled)
+        case_id = ruled.case_id if ruled else None
+        return _Place(Subject(person, region, moved(via, part), case_id), ruled, answered)

@@ -1,0 +1,167 @@
+"""The whole sandbox in one event loop: the sign-in and seven agencies, each on a port of its own.
+
+Ports follow each other in the order of the contract; the one after vehicles is kept for welfare and not served yet.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Self
+
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+
+from sandbox.agencies.finance import finance
+from sandbox.agencies.frame import AgencyState, Holder
+from sandbox.agencies.health import health
+from sandbox.agencies.land import land
+from sandbox.agencies.pensions import pensions
+from sandbox.agencies.registry import registry
+from sandbox.agencies.tax import tax
+from sandbox.agencies.vehicles import vehicles, write_replica
+from sandbox.facts import Faults
+from sandbox.faults import FaultBook
+from sandbox.holdings import holdings
+from sandbox.identifiers import SANDBOX_ROOT, sector_id
+from sandbox.issuer import Issuer
+from sandbox.nation import nation
+from sandbox.personas import faults
+
+HTTP_AGENCIES: Final[Mapping[str, Callable[[AgencyState], Starlette]]] = {
+    "REGISTRY": registry,
+    "LAND": land,
+    "FINANCE": finance,
+    "PENSIONS": pensions,
+    "TAX": tax,
+    "HEALTH": health,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where everything is: the sign-in, what a connector is given per agency, and where faults are set."""
+
+    issuer: str
+    agencies: Mapping[str, str]
+    controls: Mapping[str, str]
+
+
+class Sandbox:
+    """A nation, its agencies and its sign-in; running between `start` and `stop`, or inside ``async with``."""
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        today: date,
+        now: Callable[[], datetime],
+        port_base: int = 0,
+        people: int = 1000,
+        seed: int = 7,
+        id_root: bytes = SANDBOX_ROOT,
+    ) -> None:
+        """Keep what it is made of: `port_base` 0 means any free ports; `directory` gets signing key and replica."""
+        self._directory = directory
+        self._today = today
+        self._now = now
+        self._port_base = port_base
+        self._people = people
+        self._seed = seed
+        self._id_root = id_root
+        self._running = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Make the nation and serve it; everything answers when this returns."""
+        async with AsyncExitStack() as starting:
+            sockets = [starting.enter_context(socket.socket()) for _ in ("issuer", *HTTP_AGENCIES, "VEHICLES")]
+            for place, sock in enumerate(sockets):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(("127.0.0.1", self._port_base and self._port_base + place))
+            issuer_url, *urls = (f"http://127.0.0.1:{sock.getsockname()[1]}" for sock in sockets)
+            controls = dict(zip((*HTTP_AGENCIES, "VEHICLES"), urls, strict=True))
+            self._directory.mkdir(parents=True, exist_ok=True)
+            replica = self._directory.resolve() / "vehicles.db"
+            self.issuer = Issuer(issuer_url, self._directory / "issuer.jwk")
+            self.nation = nation(self._seed, self._people, self._today)
+            states = dict(self._states())
+            write_replica(replica, states["VEHICLES"])
+            applications = [self.issuer.application()]
+            applications += [build(states[agency]) for agency, build in HTTP_AGENCIES.items()]
+            applications += [vehicles(replica, self._now)]
+            await starting.enter_async_context(served(dict(zip(sockets, applications, strict=True))))
+            self.endpoints = Endpoints(
+                issuer=issuer_url,
+                agencies=controls | {"VEHICLES": f"sqlite+aiosqlite:///file:{replica}?mode=ro&uri=true"},
+                controls=controls,
+            )
+            self._running = starting.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop serving; what is still being answered is cut off."""
+        await self._running.aclose()
+
+    def _states(self) -> Iterator[tuple[str, AgencyState]]:
+        holder = lru_cache(maxsize=4096)(lambda subject: holdings(self.nation, subject))
+        from_the_start = faults(self._today)
+        for agency in (*HTTP_AGENCIES, "VEHICLES"):
+            yield agency, self._state(agency, holder, from_the_start)
+
+    def _state(self, agency: str, holder: Holder, from_the_start: Faults) -> AgencyState:
+        sids = {sector_id(agency, subject, self._id_root): subject for subject in self.nation.people}
+        book = {
+            sector_id(agency, subject, self._id_root): found
+            for (whose, subject), found in from_the_start.items()
+            if whose == agency
+        }
+        return AgencyState(agency, self.nation, holder, sids, FaultBook(agency, book), self._now)
+
+
+@asynccontextmanager
+async def served(applications: Mapping[socket.socket, Starlette]) -> AsyncIterator[None]:
+    """Serve applications on bound sockets; at the end what is still being answered is cut off."""
+    servers = [
+        (_Server(uvicorn.Config(each, log_config=None, log_level="critical", timeout_graceful_shutdown=0)), sock)
+        for sock, each in applications.items()
+    ]
+    tasks = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
+    try:
+        while not all(server.started for server, _ in servers):
+            if any(task.done() for task in tasks):
+                raise RuntimeError("an agency did not start")
+            await asyncio.sleep(0.002)
+        yield
+    finally:
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the program it runs in."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(sandbox: Sandbox, ready: Callable[[Endpoints], None]) -> None:
+    """Serve until SIGTERM or SIGINT; blocks. `ready` is told once, when everything answers."""
+
+    async def run() -> None:
+        ended = asyncio.Event()
+        async with sandbox:
+            for each in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(each, ended.set)
+            ready(sandbox.endpoints)
+            await ended.wait()
+
+    uvloop.run(run())

@@ -1,0 +1,1 @@
+"""HTTP around the graph: the endpoint, health, metrics, logs, settings and the server itself."""

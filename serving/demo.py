@@ -1,0 +1,5 @@
+"""placeholder"""
+
+
+def run(*, keep: bool) -> int:
+    return 0

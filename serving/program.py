@@ -1,0 +1,340 @@
+"""The program: settings become stores, connectors, policies, the log and the graph, behind one ASGI application.
+
+Everything is opened when the server starts and closed when it ends; nothing lives longer than the loop that serves it.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import strawberry
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from strawberry.printer import print_schema
+from strawberry.schema.config import StrawberryConfig
+
+from audit.keys import Keys
+from audit.writer import AccessLog
+from auth.ids import Ids
+from auth.keys import IssuerKeys
+from auth.policy import Policies
+from auth.token import TokenCheck
+from cases.store import Cases
+from connectors import finance, health, land, pensions, tax, vehicles
+from connectors.connector import Connector
+from connectors.jwks import Jwks
+from connectors.registry import Register
+from connectors.transport import AgencyError, Transport, Unavailable
+from resolvers import birth, case, deferred, estate, log, roots
+from resolvers.documents import Documents
+from resolvers.house import House, Limits
+from resolvers.operation import Graph
+from schema.birth import BirthCase
+from schema.disclosure import Agency, Disclosure, disclosures
+from schema.estate import EstateCase
+from schema.scalars import SCALARS
+from serving import graphiql
+from serving.drain import Drain
+from serving.endpoint import Endpoint
+from serving.health import Health
+from serving.metrics import Metrics
+from serving.settings import Settings
+
+LARGEST_KEYS = 64 * 1024
+LARGEST_CALLBACK = 1024 * 1024
+
+
+def schema() -> strawberry.Schema:
+    """The graph with all its resolvers."""
+    assert estate and birth and case  # noqa: S101, PT018 - importing them attaches their resolvers
+    return strawberry.Schema(
+        roots.Query,
+        roots.Mutation,
+        roots.Subscription,
+        types=[EstateCase, BirthCase],
+        config=StrawberryConfig(scalar_map=SCALARS),
+        schema_directives=[],
+    )
+
+
+def printed() -> str:
+    """The graph as SDL, sorted."""
+    return print_schema(schema())
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What the program is told besides the settings: where the sandbox put things, or what production set."""
+
+    settings: Settings
+    database_url: str
+    log_url: str
+    id_root: bytes
+    signing_key: Ed25519PrivateKey
+    issuer: str
+    audience: str
+    agencies: dict[Agency, str]
+    tax_issuer: str
+    callback_url: str | None
+
+
+class Program:
+    """The ASGI application. Its parts are opened by the lifespan, in the loop that serves."""
+
+    def __init__(self, wiring: Wiring, drain: Drain, metrics: Metrics) -> None:
+        self._wiring = wiring
+        self._drain = drain
+        self._metrics = metrics
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or live through one lifespan."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with opened(self._wiring, self._drain, self._metrics) as app:
+                self._app = app
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:  # noqa: BLE001 - told to the server, which ends
+            structlog.get_logger().error("start_failed", error=error)
+            await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@asynccontextmanager
+async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterator[Starlette]:
+    """The application with everything behind it open."""
+    settings = wiring.settings
+    async with AsyncExitStack() as stack:
+        clock = _now
+        ids = Ids(wiring.id_root)
+        cases = await stack.enter_async_context(Cases.opened(wiring.database_url))
+        master = hashlib.sha256(b"onestop/access-log/1" + wiring.id_root).digest()
+        access_log = await stack.enter_async_context(
+            AccessLog.open(wiring.log_url, Keys(master, wiring.signing_key), clock)
+        )
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=2.5),
+                trust_env=False,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        )
+        keys = IssuerKeys(wiring.issuer, _getting(http))
+        transports = {
+            agency: _transport(settings, agency, url)
+            for agency, url in wiring.agencies.items()
+            if agency is not Agency.VEHICLES
+        }
+        for transport in transports.values():
+            stack.push_async_callback(transport.drop_pool)
+        replica = vehicles.replica(wiring.agencies[Agency.VEHICLES], timeout_s=_timeout_s(settings, Agency.VEHICLES))
+        stack.push_async_callback(replica.dispose)
+        graph = schema()
+        core = graph._schema  # noqa: SLF001 - strawberry has no public name for it
+        leaves, leads_to = log.shape(core)
+        finance_keys = Jwks(transports[Agency.FINANCE])
+        tax_keys = Jwks(transports[Agency.TAX])
+        alarm = structlog.get_logger()
+        house = House(
+            ids=ids,
+            tokens=TokenCheck(wiring.issuer, wiring.audience, keys, bearer_allowed=not settings.production),
+            policies=Policies(lambda message: alarm.error("policy_error", message=message)),
+            cases=cases,
+            log=access_log,
+            registry=Register(transports[Agency.REGISTRY], clock, ids.sector(Agency.REGISTRY)),
+            estate=_by_agency(
+                land.estate(transports[Agency.LAND], clock),
+                finance.estate(transports[Agency.FINANCE], clock),
+                pensions.estate(transports[Agency.PENSIONS], clock),
+                tax.estate(transports[Agency.TAX], clock, wiring.tax_issuer, tax_keys),
+                health.estate(transports[Agency.HEALTH], clock),
+                vehicles.estate(replica, clock),
+            ),
+            birth=_by_agency(
+                land.birth(transports[Agency.LAND], clock),
+                finance.birth(transports[Agency.FINANCE], clock),
+                pensions.birth(transports[Agency.PENSIONS], clock),
+                tax.birth(transports[Agency.TAX], clock, wiring.tax_issuer, tax_keys),
+                health.birth(transports[Agency.HEALTH], clock),
+                vehicles.birth(replica, clock),
+            ),
+            kept=AESGCM(hashlib.sha256(b"onestop/kept/1" + wiring.id_root).digest()),
+            clock=clock,
+            disclosed=disclosures(core),
+            leaves=leaves,
+            leads_to=leads_to,
+            schema_hash=hashlib.sha256(graph.as_str().encode()).hexdigest(),
+            callback_url=wiring.callback_url,
+            limits=Limits(deadline_s=settings.deadline_ms / 1000),
+        )
+        documents = Documents(
+            core, settings.limits, trusted_only=settings.trusted_documents, introspection=settings.introspection
+        )
+        poller = asyncio.create_task(deferred.poll_forever(house))
+        stack.callback(poller.cancel)
+        endpoint = Endpoint(
+            Graph(core, documents, house),
+            limits=settings.limits,
+            metrics=metrics,
+            drain=drain,
+            origin=settings.origin,
+            page=None if settings.production else graphiql.page(),
+        )
+        health_ = Health(
+            {"log": _healthy(access_log), "database": cases.healthy, "keys": keys.healthy},
+            {agency.name: _reachable(transport) for agency, transport in transports.items()}
+            | {"VEHICLES": _replica_reachable(replica)},
+            drain,
+        )
+        yield Starlette(
+            routes=[
+                Route("/graphql", endpoint),
+                Route("/callbacks/{agency}", _callback(house, finance_keys), methods=["POST"]),
+                *([] if settings.production else [graphiql.files()]),
+                *health_.routes(),
+                Route("/.well-known/oauth-protected-resource", _resource(wiring)),
+                Route("/", _front),
+            ]
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _by_agency(*connectors: Connector[Any]) -> dict[Agency, Connector[Any]]:
+    return {connector.agency: connector for connector in connectors}
+
+
+def _timeout_s(settings: Settings, agency: Agency) -> float:
+    return settings.agencies[agency.name].timeout_ms / 1000
+
+
+def _transport(settings: Settings, agency: Agency, url: str) -> Transport:
+    its = settings.agencies[agency.name]
+    return Transport(
+        agency,
+        url,
+        timeout_s=its.timeout_ms / 1000,
+        ca_file=its.ca_file,
+        client_cert_file=its.client_cert_file,
+        client_key_file=its.client_key_file,
+    )
+
+
+def _getting(http: aiohttp.ClientSession) -> Callable[[str], Awaitable[bytes]]:
+    async def get(url: str) -> bytes:
+        try:
+            async with http.get(url, allow_redirects=False) as reply:
+                if reply.status != 200:
+                    raise OSError(reply.status)
+                body = await reply.content.read(LARGEST_KEYS + 1)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise OSError(type(error).__name__) from error
+        if len(body) > LARGEST_KEYS:
+            raise OSError("too large")
+        return body
+
+    return get
+
+
+def _healthy(access_log: AccessLog) -> Callable[[], Awaitable[bool]]:
+    async def healthy() -> bool:
+        return access_log.healthy
+
+    return healthy
+
+
+def _reachable(transport: Transport) -> Callable[[], Awaitable[bool]]:
+    async def reachable() -> bool:
+        """An agency is there when it says anything, a refusal included."""
+        try:
+            await transport.request("GET", "/", purpose="SUBJECT_ACCESS")
+        except AgencyError:
+            return False
+        return True
+
+    return reachable
+
+
+def _replica_reachable(replica: Any) -> Callable[[], Awaitable[bool]]:
+    async def reachable() -> bool:
+        async with replica.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1 FROM replica_state")
+        return True
+
+    return reachable
+
+
+def _callback(house: House, keys: Jwks) -> Callable[[Request], Awaitable[Response]]:
+    async def callback(request: Request) -> Response:
+        """A slow agency's signed answer."""
+        if request.path_params["agency"] != "finance":
+            return JSONResponse({"error": "NO_SUCH_AGENCY"}, 404)
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_CALLBACK:
+                return JSONResponse({"error": "TOO_LARGE"}, 413)
+        try:
+            said = await finance.verify_callback(body, request.headers.get("x-signature", ""), keys, house.clock())
+        except Unavailable:
+            return JSONResponse({"error": "TRY_AGAIN"}, 503, headers={"Retry-After": "30"})
+        except AgencyError as error:
+            return JSONResponse({"error": error.code}, 401)
+        status = await deferred.called_back(house, said)
+        return JSONResponse({"taken": status == 200}, status)
+
+    return callback
+
+
+def _resource(wiring: Wiring) -> Callable[[Request], Awaitable[Response]]:
+    async def resource(_request: Request) -> Response:
+        """RFC 9728."""
+        return JSONResponse(
+            {
+                "resource": wiring.audience,
+                "authorization_servers": [wiring.issuer],
+                "bearer_methods_supported": ["header"],
+                "resource_name": "onestop",
+            }
+        )
+
+    return resource
+
+
+async def _front(_request: Request) -> Response:
+    """A sign to the API until the portal is served here."""
+    return PlainTextResponse(
+        "onestop: POST /graphql (in the sandbox, GET /graphql is GraphiQL). GET /readyz tells how it is.\n"
+    )
+
+
+def signing_key(file: Path) -> Ed25519PrivateKey:
+    """The log's key in a PEM file."""
+    key = load_pem_private_key(file.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{file}: not an Ed25519 private key")  # noqa: TRY004 - a bad file, not a bad call
+    return key
