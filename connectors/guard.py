@@ -274,6 +274,7 @@ PROBLEMS: Final[dict[str, Bilingual]] = {
         "다른 조회에 대한 응답이 와서 버렸습니다.", "The answer was to another question and was dropped."
     ),
     "NOT_JSON": Bilingual("응답을 해석할 수 없습니다.", "The answer could not be parsed."),
+    "KEYS_UNAVAILABLE": Bilingual("기관의 서명 키를 받을 수 없습니다.", "The agency's signing keys could not be had."),
     "INTERNAL": Bilingual(
         "내부 오류로 응답을 처리하지 못했습니다.", "The answer could not be processed because of an error of ours."
     ),

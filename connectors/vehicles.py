@@ -260,7 +260,8 @@ def wire(rows: Sequence[sa.RowMapping], shape: type[_Wire]) -> list[_Wire]:
     """Rows as wire values: every type, day, amount and code checked."""
     guard.within_limit(len(rows))
     try:
-        return [msgspec.convert(dict(row), shape) for row in rows]
+        # SQLAlchemy's names of columns are of a class of their own, which msgspec takes for no text
+        return [msgspec.convert({str(name): value for name, value in row.items()}, shape) for row in rows]
     except msgspec.ValidationError as error:
         raise Unreadable("UNKNOWN_SHAPE") from error
 

@@ -104,7 +104,5 @@ async def summary(parent: Parent, info: In) -> EstateSummary | None:
     if hand.withholds(SUMMARY, Part.PERSON):
         return None
     await sections.answers(context, hand)
-    land_, finance_, pensions_, tax_, health_, vehicles_ = [
-        await sections.section(context, hand, agency) for agency in sections.SIX
-    ]
-    return rules.summary(land_, finance_, pensions_, tax_, health_, vehicles_)
+    found = {agency.name.lower(): await sections.section(context, hand, agency) for agency in sections.SIX}
+    return rules.summary(**found)
