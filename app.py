@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -74,9 +74,13 @@ def main() -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State.")
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State."
+)
 def serve(host: str, port: int, workers: int, data: Path) -> None:
     """Serve in the foreground. Without configuration: sandbox mode, everything embedded, state under ./var."""
     logs.configure()
@@ -86,10 +90,11 @@ def serve(host: str, port: int, workers: int, data: Path) -> None:
     if port == 0:
         port = _free_port(host)
     data.mkdir(parents=True, exist_ok=True)
-    with _wired(its, data, f"http://{host}:{port}") as wiring:
+    with _wired(its, data, f"http://{host}:{port}") as (wiring, controls):
         metrics = Metrics()
         beside = (admin(metrics), *its.admin_listen) if its.admin_listen else None
-        running = Running(os.getpid(), str(data.resolve()), wiring.issuer, wiring.audience, f"http://{host}:{port}")
+        url = f"http://{host}:{port}"
+        running = Running(os.getpid(), str(data.resolve()), wiring.issuer, wiring.audience, url, controls)
 
         def make(drain: Drain) -> program.Program:
             return program.Program(wiring, drain, metrics)
@@ -113,14 +118,14 @@ def _free_port(host: str) -> int:
 
 
 @contextmanager
-def _wired(its: Settings, data: Path, origin: str) -> Iterator[program.Wiring]:
-    """What the program needs, with the sandbox started for whatever is not set."""
+def _wired(its: Settings, data: Path, origin: str) -> Iterator[tuple[program.Wiring, Mapping[str, str]]]:
+    """What the program needs, with the sandbox started for whatever is not set, and the sandbox's controls."""
     agencies = {agency: url for agency in Agency if (url := its.agencies[agency.name].url)}
     needed = set(Agency) - {Agency.WELFARE}
     with _embedded(its, data) if its.issuer is None or needed - agencies.keys() else _nothing() as endpoints:
         if endpoints is not None:
             agencies = {Agency[name]: url for name, url in endpoints.agencies.items()} | agencies
-        yield program.Wiring(
+        wiring = program.Wiring(
             settings=its,
             database_url=its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db",
             log_url=its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db",
@@ -132,6 +137,7 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator[program.Wiring]:
             tax_issuer=agencies[Agency.TAX] if its.production else TAX_ISSUER,
             callback_url=f"{its.origin or origin}/callbacks/finance",
         )
+        yield wiring, endpoints.controls if endpoints else {}
 
 
 @contextmanager
@@ -193,10 +199,20 @@ def demo(*, keep: bool) -> None:
 
 
 @main.group(invoke_without_command=True)
-@click.option("--port-base", default=8100, show_default=True, type=click.IntRange(0, 65000), help="Sign-in's port; the agencies follow. 0 takes free ones.")
-@click.option("--people", default=1000, show_default=True, type=click.IntRange(0, 1_000_000), help="People besides the personas.")
+@click.option(
+    "--port-base",
+    default=8100,
+    show_default=True,
+    type=click.IntRange(0, 65000),
+    help="Sign-in's port; the agencies follow. 0 takes free ones.",
+)
+@click.option(
+    "--people", default=1000, show_default=True, type=click.IntRange(0, 1_000_000), help="People besides the personas."
+)
 @click.option("--seed", default=7, show_default=True, help="The same seed makes the same nation.")
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State.")
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State."
+)
 @click.pass_context
 def sandbox(context: click.Context, port_base: int, people: int, seed: int, data: Path) -> None:
     """Serve only the sandbox: sign-in, then registry, land, finance, pensions, tax, health, vehicles."""
@@ -216,7 +232,9 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
     )
 
     def ready(endpoints: Endpoints) -> None:
-        running = Running(os.getpid(), str(data.resolve()), endpoints.issuer, its.audience or AUDIENCE)
+        running = Running(
+            os.getpid(), str(data.resolve()), endpoints.issuer, its.audience or AUDIENCE, None, endpoints.controls
+        )
         announcement.append(announced(running))
         announcement[0].__enter__()
         for agency, url in endpoints.agencies.items():
@@ -227,7 +245,9 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
     try:
         serve_sandbox(world, ready)
     except OSError as error:
-        raise Refusal(f"Port {port_base} or one after it is taken ({error.strerror}); choose another --port-base.") from error
+        raise Refusal(
+            f"Port {port_base} or one after it is taken ({error.strerror}); choose another --port-base."
+        ) from error
     finally:
         for each in announcement:
             each.__exit__(None, None, None)
@@ -237,7 +257,7 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option("--persona", type=click.Choice(sorted(PERSONAS)), help="Only this persona.")
 @click.pass_obj
-def people(obj: tuple[int, int], as_json: bool, persona: str | None) -> None:  # noqa: FBT001 - click's signature
+def people(obj: tuple[int, int], as_json: bool, persona: str | None) -> None:
     """The known answers: per person and agency the exact facts that the graph must show."""
     number, seed = obj
     answers = known_answers.known_answers(nation(seed, 0 if persona else number, today()), persona)
@@ -250,9 +270,17 @@ def people(obj: tuple[int, int], as_json: bool, persona: str | None) -> None:  #
 @click.option("--assurance", type=click.Choice(["low", "substantial", "high"]), default="high", show_default=True)
 @click.option("--ttl", default=300, show_default=True, type=click.IntRange(1, 86400), help="Seconds it is good for.")
 @click.option("--client", default=CLIENT, show_default=True, help="Client that it is issued to.")
-@click.option("--signed-in", default=0, show_default=True, type=click.IntRange(0), help="Seconds since the persona signed in.")
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="State of the sandbox it is for (default: the one started last).")
-def token(persona: str, case_id: str | None, assurance: str, ttl: int, client: str, signed_in: int, data: Path | None) -> None:
+@click.option(
+    "--signed-in", default=0, show_default=True, type=click.IntRange(0), help="Seconds since the persona signed in."
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="State of the sandbox it is for (default: the one started last).",
+)
+def token(
+    *, persona: str, case_id: str | None, assurance: str, ttl: int, client: str, signed_in: int, data: Path | None
+) -> None:
     """Print one sandbox access token for the sandbox that is running."""
     if settings().production:
         raise click.ClickException("Tokens of the sandbox are made in sandbox mode only.")
@@ -290,7 +318,9 @@ def schema_() -> None:
 def limits(*, as_json: bool) -> None:
     """Print the limits in force."""
     found = limits_in_force(settings())
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(f"{name} = {value}" for name, value in found.items()))
+    click.echo(
+        json.dumps(found, indent=2) if as_json else "\n".join(f"{name} = {value}" for name, value in found.items())
+    )
 
 
 @main.group()
@@ -315,14 +345,18 @@ def show() -> None:
 
 
 @main.command()
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State.")
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State."
+)
 def migrate(data: Path) -> None:
     """Bring the database to the current schema."""
     its = settings()
     data.mkdir(parents=True, exist_ok=True)
 
+    url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
     async def migrated() -> None:
-        async with Cases.opened(its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"):
+        async with Cases.opened(url):
             pass
 
     asyncio.run(migrated())
@@ -345,7 +379,9 @@ def _reading(store: str | None, data: Path) -> Any:
 
 
 STORE = click.option("--store", help="URL of the log's database (default: the one in the settings).")
-DATA = click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State.")
+DATA = click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State."
+)
 
 
 @log_.command()
@@ -353,7 +389,7 @@ DATA = click.option("--data", type=click.Path(file_okay=False, path_type=Path), 
 @click.option("--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True)
 @STORE
 @DATA
-def export(since: int, form: str, store: str | None, data: Path) -> None:  # noqa: ARG001 - one format so far
+def export(since: int, form: str, store: str | None, data: Path) -> None:
     """Print the entries in order, one JSON object a line."""
 
     async def exported() -> None:
@@ -376,7 +412,12 @@ def verify(store: str | None, data: Path, *, as_json: bool) -> None:
             return await reading.verify()
 
     verdict = _unreadable_is_2(verified())
-    said = {"intact": verdict.intact, "entries": verdict.entries, "first_bad": verdict.first_bad, "reason": verdict.reason}
+    said = {
+        "intact": verdict.intact,
+        "entries": verdict.entries,
+        "first_bad": verdict.first_bad,
+        "reason": verdict.reason,
+    }
     if as_json:
         click.echo(json.dumps(said))
     elif verdict.intact:

@@ -13,7 +13,7 @@ each followed by a line feed.
 import asyncio
 import base64
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,7 +32,7 @@ from audit.reading import Reading, require_sound_tail
 T = TypeVar("T")
 
 
-class LogUnavailable(Exception):  # noqa: N818 - the word of the contract's code
+class LogUnavailable(Exception):
     """The entry may not be on disk, so nothing may be shown."""
 
     code = "LOG_UNAVAILABLE"
@@ -122,14 +122,16 @@ class AccessLog:
         try:
             await log._connect()
             writer = asyncio.create_task(log._write())
+            writer.add_done_callback(log._stop)
             try:
                 yield log
             finally:
                 log._closing = True
                 log._arrived.set()
                 log._full.set()
-                await writer
+                await asyncio.wait({writer})
                 await log._end()
+            await writer
         finally:
             await readers.dispose()
             await engine.dispose()
@@ -173,7 +175,10 @@ class AccessLog:
                 async with asyncio.timeout(self._settings.gather_s):
                     await self._full.wait()
             while batch := self._batch():
-                await self._release(batch)
+                try:
+                    await self._release(batch)
+                finally:
+                    _refuse(batch, None)  # whoever has no receipt by now gets none
             if self._closing:
                 return
 
@@ -192,7 +197,6 @@ class AccessLog:
     async def _release(self, batch: list[Waiting]) -> None:
         connection = self._connection
         if connection is None:
-            _refuse(batch, None)
             return
         entries = [entry for waiting in batch for entry in waiting.entries]
         self._committing = True
@@ -297,6 +301,13 @@ class AccessLog:
         if not task.cancelled():
             task.exception()  # whoever waits has seen it; a late one has nobody
 
+    def _stop(self, _writer: "asyncio.Task[None]") -> None:
+        """Without a writer nobody may wait, whether it ended as it should or not."""
+        self._closing = True
+        self.healthy = False
+        _refuse(self._queue, None)
+        self._queue.clear()
+
     async def _end(self) -> None:
         if self._recovery is not None:
             self._recovery.cancel()
@@ -318,8 +329,9 @@ def _failure(task: "asyncio.Task[Any]") -> BaseException | None:
     return task.exception() if task.done() else TimeoutError("the access log took too long")
 
 
-def _refuse(batch: Sequence[Waiting], failure: BaseException | None) -> None:
+def _refuse(batch: Iterable[Waiting], failure: BaseException | None) -> None:
     for waiting in batch:
-        refusal = LogUnavailable("the entries may not be on disk")
-        refusal.__cause__ = failure
-        waiting.receipts.set_exception(refusal)
+        if not waiting.receipts.done():
+            refusal = LogUnavailable("the entries may not be on disk")
+            refusal.__cause__ = failure
+            waiting.receipts.set_exception(refusal)

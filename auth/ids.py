@@ -1,8 +1,9 @@
 """Identifiers: what each agency calls a person, and what a portal may hold.
 
-A sector identifier is HMAC-SHA-256 under a key of one agency over the internal id, so that two agencies cannot join what they know
-(after Austria's bPK; domain research §4.3). An opaque id is AES-SIV (RFC 5297) over the internal one, bound to the client: deterministic,
-so that the same thing has the same id, and meaningless anywhere else. Neither can be turned back without the root key.
+A sector identifier is HMAC-SHA-256 under a key of one agency over the internal id, so that two agencies cannot join
+what they know (after Austria's bPK; domain research §4.3). An opaque id is AES-SIV (RFC 5297) over the internal one,
+bound to the client: deterministic, so that the same thing has the same id, and meaningless anywhere else. Neither can
+be turned back without the root key.
 """
 
 import base64

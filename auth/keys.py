@@ -1,6 +1,7 @@
 """The issuer's public keys (RFC 7517), found through its metadata (OpenID Connect Discovery 1.0 §4).
 
-Kept for ten minutes, and for an hour while the issuer does not answer. An unknown key id makes one refresh, at most every 30 s however many come.
+Kept for ten minutes, and for an hour while the issuer does not answer. An unknown key id makes one refresh, at most
+every 30 s however many come.
 """
 
 import asyncio
@@ -76,4 +77,5 @@ def _usable(published: Any) -> KeySet:
         for key in published["keys"][:MOST_KEYS]
         if key.get("kty") in TYPES and isinstance(key.get("kid"), str) and key.get("use", "sig") == "sig"
     ]
-    return KeySet.import_key_set({"keys": keys})  # type: ignore[arg-type, typeddict-item] - checked by joserfc
+    usable: Any = {"keys": keys}
+    return KeySet.import_key_set(usable)

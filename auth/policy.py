@@ -1,11 +1,11 @@
 """Rulings: what one viewer may see of one person for one purpose, and why not.
 
-The policies are Cedar (auth/policies/*.cedar), one legal sentence each, named after the row of the decision table (auth/decisions.csv) that they state. One
-batch decides everything that an operation needs. A policy that errors could fail open (Cedar skips a `forbid` that errors), so any evaluation
-error denies everything and is raised as an alert.
+The policies are Cedar (auth/policies/*.cedar), one legal sentence each, named after the row of the decision table
+(auth/decisions.csv) that they state. One batch decides everything that an operation needs. A policy that errors could
+fail open (Cedar skips a `forbid` that errors), so any evaluation error denies everything and is raised as an alert.
 
-Why something is withheld comes from asking again with one circumstance changed: what would have been allowed after signing in afresh needs a step-up, and so on. Only
-circumstances that the viewer may learn of are tried.
+Why something is withheld comes from asking again with one circumstance changed: what would have been allowed after
+signing in afresh needs a step-up, and so on. Only circumstances that the viewer may learn of are tried.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ ROLES = frozenset({SELF, NOBODY, *(role.name for role in MandateRole)})
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one coordinate needs: an agency's data of a sensitivity, about somebody; `third_party` for a name of somebody else."""
+    """What one coordinate needs: data of an agency and sensitivity, about somebody; `third_party`: another's name."""
 
     agency: Agency
     sensitivity: Sensitivity
@@ -106,7 +106,13 @@ _REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
     (RefusalCode.OUT_OF_TIME, {"assurance": 3, "fresh": True, "opened_in_time": True}),
     (
         RefusalCode.EVIDENCE_REQUIRED,
-        {"assurance": 3, "fresh": True, "opened_in_time": True, "both_deaths_registered": True, "nearer_rank_entitled": False},
+        {
+            "assurance": 3,
+            "fresh": True,
+            "opened_in_time": True,
+            "both_deaths_registered": True,
+            "nearer_rank_entitled": False,
+        },
     ),
 )
 _REMEMBERED = 2048
@@ -169,7 +175,9 @@ class Policies:
         names = [need for need in needs if need.third_party and reads[need].effect is Effect.ALLOW]
         for need, verdict in self._evaluated(facts, "read_name", names).items():
             if not verdict.shows:
-                reads[need] = Verdict(Effect.MASK, (*reads[need].policies, "third-party-names"), RefusalCode.THIRD_PARTY)
+                reads[need] = Verdict(
+                    Effect.MASK, (*reads[need].policies, "third-party-names"), RefusalCode.THIRD_PARTY
+                )
         return reads
 
     def _evaluated(self, facts: Facts, action: str, needs: Sequence[Need]) -> dict[Need, Verdict]:
@@ -181,7 +189,12 @@ class Policies:
             parsed = cedarpy.Entities.from_json_str(json.dumps(entities), schema=self._schema)
             results = cedarpy.is_authorized_batch(
                 [
-                    {"principal": 'Asking::"now"', "action": f'Action::"{action}"', "resource": f'Data::"{key}"', "context": {}}
+                    {
+                        "principal": 'Asking::"now"',
+                        "action": f'Action::"{action}"',
+                        "resource": f'Data::"{key}"',
+                        "context": {},
+                    }
                     for key in keys.values()
                 ],
                 self._policies,
@@ -209,7 +222,7 @@ class Policies:
 
 
 def annotations(text: str) -> dict[str, dict[str, str]]:
-    """The annotations of each policy (``row``, ``legal_basis``, ``sentence``, ``refusal`` of a forbid) by its ``id``."""
+    """The annotations of each policy (``row``, ``legal_basis``, ``sentence``, a forbid's ``refusal``) by its ``id``."""
     parsed = json.loads(cedarpy.policies_to_json_str(text))
     return {policy["annotations"]["id"]: policy["annotations"] for policy in parsed["staticPolicies"].values()}
 

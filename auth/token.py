@@ -1,8 +1,9 @@
 """Access tokens per RFC 9068, validated strictly over joserfc.
 
-Only ES256, PS256 and Ed25519; `typ` at+jwt; issuer, audience, expiry, issue time, subject, client and token id all required. A key comes from the
-issuer's JWKS and from nowhere else: `jwk`, `jku`, `x5u` in a header are refused. Until senders prove possession (RFC 9449, next stretch), a token
-bound to a key is refused when it comes as `Bearer`, and `Bearer` is taken in the sandbox only.
+Only ES256, PS256 and Ed25519; `typ` at+jwt; issuer, audience, expiry, issue time, subject, client and token id all
+required. A key comes from the issuer's JWKS and from nowhere else: `jwk`, `jku`, `x5u` in a header are refused. Until
+senders prove possession (RFC 9449, next stretch), a token bound to a key is refused when it comes as `Bearer`, and
+`Bearer` is taken in the sandbox only.
 """
 
 import json
@@ -34,7 +35,7 @@ _SUBJECT = re.compile(r"[a-z2-7]{26}")
 
 
 class UnauthenticatedError(Exception):
-    """The request has no valid token: answered with 401. `error` is of RFC 6750 §3.1; None when there was no token at all."""
+    """The request has no valid token: 401. `error` is of RFC 6750 §3.1; None when there was no token at all."""
 
     def __init__(self, description: str, error: str | None = "invalid_token") -> None:
         super().__init__(description)
@@ -56,7 +57,7 @@ class TokenCheck:
     bearer_allowed: bool
 
     async def viewer(self, authorization: str | None, now: datetime) -> Viewer:
-        """Who the `Authorization` header speaks for; raises `UnauthenticatedError` with what is wrong and never with the token."""
+        """Who the `Authorization` header speaks for; raises `UnauthenticatedError`, which never quotes the token."""
         if not authorization:
             raise UnauthenticatedError("Send an access token: Authorization: Bearer <token>.", error=None)
         scheme, _, token = authorization.partition(" ")
@@ -75,7 +76,9 @@ class TokenCheck:
             raise UnauthenticatedError("The token is not a signed JWT.") from wrong
         header = unverified.headers()
         if _FOREIGN_KEYS & header.keys():
-            raise UnauthenticatedError("The token's header may not carry a key, a certificate, a URL or critical extensions.")
+            raise UnauthenticatedError(
+                "The token's header may not carry a key, a certificate, a URL or critical extensions."
+            )
         if str(header.get("typ", "")).lower().removeprefix("application/") != "at+jwt":
             raise UnauthenticatedError("The token's typ must be at+jwt (RFC 9068).")
         if header.get("alg") not in ALGORITHMS:

@@ -11,8 +11,8 @@ from schema.viewer import Assurance, Role
 class Viewer:
     """The bearer of a valid access token.
 
-    `person` is the token's subject. `office` and `agency` are an official's. `case` narrows the token to one case. `sender_bound` tells whether
-    possession of a key was proved with the request (RFC 9449).
+    `person` is the token's subject. `office` and `agency` are an official's. `case` narrows the token to one case.
+    `sender_bound` tells whether possession of a key was proved with the request (RFC 9449).
     """
 
     person: PersonId

@@ -1,8 +1,8 @@
-"""Reading and writing our own records. One call is one transaction; every call may run beside others, also in other processes."""
+"""Reading and writing our own records. One call is one transaction, and may run beside others in other processes."""
 
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -56,7 +56,9 @@ class MandateRecord:
 
     def active(self, now: datetime) -> bool:
         """Granted, within its dates and not revoked."""
-        return self.revoked_at is None and self.valid_from <= now and (self.valid_until is None or now < self.valid_until)
+        return (
+            self.revoked_at is None and self.valid_from <= now and (self.valid_until is None or now < self.valid_until)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class Cases:
     async def healthy(self) -> bool:
         """Whether the database answers."""
         async with self._reader.connect() as connection:
-            return (await connection.execute(text("select 1"))).scalar_one() == 1
+            return bool((await connection.execute(text("select 1"))).scalar_one())
 
     # ------------------------------------------------------------ cases and mandates
 
@@ -361,7 +363,7 @@ class Cases:
         rows = await self._all(select(tables.standing).where(tables.standing.c.case_id == case_id))
         return {Agency[row.agency]: AnswerStatus[row.status] for row in rows}
 
-    async def note(self, case_id: CaseId, statuses: dict[Agency, AnswerStatus], now: datetime) -> bool:
+    async def note(self, case_id: CaseId, statuses: Mapping[Agency, AnswerStatus], now: datetime) -> bool:
         """Note how agencies stand now; True, and a new version of the case, when any of them changed."""
         before = await self.standings(case_id)
         changed = {agency: status for agency, status in statuses.items() if before.get(agency) is not status}

@@ -1,6 +1,7 @@
 """The tables of our own records (SQLAlchemy Core), the same on SQLite and PostgreSQL. Instants are UTC.
 
-What a database can hold, it holds: one case a deceased or child, one live mandate a holder and role, one answer a request.
+What a database can hold, it holds: one case a deceased or child, one live mandate a holder and role, one answer a
+request.
 """
 
 from datetime import UTC, datetime
@@ -36,7 +37,7 @@ class Instant(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 

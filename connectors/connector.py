@@ -39,9 +39,9 @@ class Asked:
     """One question about one person, already decided.
 
     `coordinates` are the fields (``Type.field``) that may be read; `masked` those among them whose value keeps its
-    first syllable only. `seal` makes an opaque id from a kind and the agency's reference. `case` is an opaque reference that
-    the agency sees. `idempotency` names the inquiry: the same text never opens a second one. `now` is the instant of
-    asking (aware UTC).
+    first syllable only. `seal` makes an opaque id from a kind and the agency's reference. `case` is an opaque
+    reference that the agency sees. `idempotency` names the inquiry: the same text never opens a second one. `now` is
+    the instant of asking (aware UTC).
     """
 
     person: SectorId

@@ -42,7 +42,7 @@ class Mismatch(Unreadable):
     """The answer is about another person or to another question: it and every connection to that agency are dropped."""
 
 
-class NoneHeld(AgencyError):  # noqa: N818 — named for the status it becomes
+class NoneHeld(AgencyError):
     """The agency's own word that it has never heard of the person."""
 
     def __init__(self, reference: str | None = None) -> None:
@@ -51,7 +51,7 @@ class NoneHeld(AgencyError):  # noqa: N818 — named for the status it becomes
         self.reference = reference
 
 
-class Late(AgencyError):  # noqa: N818 — named for what the agency is
+class Late(AgencyError):
     """The agency will answer on a day that it names."""
 
     def __init__(self, expected_by: date, reference: str | None = None) -> None:
@@ -375,9 +375,9 @@ async def settled(
             await drop_pool()
         answer = desk.failure(asked, error)
         section = nothing(answer) if isinstance(error, NoneHeld) else unknown(answer)
-    except Exception as error:  # noqa: BLE001 — one agency's fault stays that agency's (I4), also when the fault is ours
+    except Exception as error:
         # no traceback: its texts may hold what the agency sent (I6)
-        log.error("connector_failed", agency=desk.agency.name, error=type(error).__name__)  # noqa: TRY400
+        log.error("connector_failed", agency=desk.agency.name, error=type(error).__name__)
         answer = desk.failure(asked, Unavailable("INTERNAL"))
         section = unknown(answer)
     return Answered(section=section, answer=answer)

@@ -31,7 +31,7 @@ class AgencyError(Exception):
         self.code = code
 
 
-class Unavailable(AgencyError):  # noqa: N818 — named for the status it becomes
+class Unavailable(AgencyError):
     """No answer came: refused connection, time-out, 5xx, or something that is not the agency speaking."""
 
     def __init__(self, code: str, retry_after_s: int | None = None) -> None:
@@ -40,11 +40,11 @@ class Unavailable(AgencyError):  # noqa: N818 — named for the status it become
         self.retry_after_s = retry_after_s
 
 
-class Refused(AgencyError):  # noqa: N818 — named for the status it becomes
+class Refused(AgencyError):
     """The agency heard the question and will not answer it to us."""
 
 
-class Unreadable(AgencyError):  # noqa: N818 — named for the status it becomes
+class Unreadable(AgencyError):
     """An answer came that cannot be believed."""
 
 

@@ -143,10 +143,11 @@ def facts(
         opened_in_time=case_opened_on <= opens_until(kind, person),
         rank=_rank(share),
         by_substitution=share is not None and share.representing is not None,
-        both_deaths_registered=share is not None and _is_dead(register, share.representing) and person.death_date is not None,
-        nearer_rank_entitled=share is not None and any(
-            other.rank < share.rank and other.standing in INHERITING for other in (found.shares if found else ())
-        ),
+        both_deaths_registered=share is not None
+        and _is_dead(register, share.representing)
+        and person.death_date is not None,
+        nearer_rank_entitled=share is not None
+        and any(other.rank < share.rank and other.standing in INHERITING for other in (found.shares if found else ())),
         renounced=DeclarationKind.RENUNCIATION in declared,
         disqualified=not declared.isdisjoint({DeclarationKind.DISQUALIFICATION, DeclarationKind.LOSS_OF_RIGHTS}),
         dispute=any(d.deceased == person.subject and d.closed_on is None for d in register.disputes),

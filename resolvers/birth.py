@@ -1,15 +1,12 @@
 """What follows from a birth: the fields of the birth case and how each is answered."""
 
-from typing import Any
-
 import strawberry
 
-from resolvers import case, sections
+from resolvers import case
 from resolvers.authority import person_of
 from resolvers.graph import In, context_of
 from resolvers.plan import Part
 from schema.birth import BirthCase
-from schema.disclosure import Agency
 from schema.fields import resolves
 from schema.finance import BirthFinance
 from schema.health import BirthHealth
@@ -62,35 +59,4 @@ async def parents(parent: Parent, info: In) -> list[RegisteredParent] | None:
     ]
 
 
-@resolves(BirthCase, "land")
-async def land(parent: Parent, info: In) -> BirthLand:
-    return await _section(parent, info, Agency.LAND)
-
-
-@resolves(BirthCase, "finance")
-async def finance(parent: Parent, info: In) -> BirthFinance:
-    return await _section(parent, info, Agency.FINANCE)
-
-
-@resolves(BirthCase, "pensions")
-async def pensions(parent: Parent, info: In) -> BirthPensions:
-    return await _section(parent, info, Agency.PENSIONS)
-
-
-@resolves(BirthCase, "tax")
-async def tax(parent: Parent, info: In) -> BirthTax:
-    return await _section(parent, info, Agency.TAX)
-
-
-@resolves(BirthCase, "health")
-async def health(parent: Parent, info: In) -> BirthHealth:
-    return await _section(parent, info, Agency.HEALTH)
-
-
-@resolves(BirthCase, "vehicles")
-async def vehicles(parent: Parent, info: In) -> BirthVehicles:
-    return await _section(parent, info, Agency.VEHICLES)
-
-
-async def _section(parent: BirthCase, info: In, agency: Agency) -> Any:
-    return await sections.section(context_of(info), case.hand(info, parent), agency)
+case.attach_sections(BirthCase, BirthLand, BirthFinance, BirthPensions, BirthTax, BirthHealth, BirthVehicles)

@@ -1,5 +1,8 @@
 """What every case answers, whatever it is about."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import strawberry
 
 from cases.store import MandateRecord
@@ -10,7 +13,7 @@ from resolvers.graph import In, context_of
 from resolvers.plan import Part
 from rules.deadlines import BirthFacts, EstateFacts, birth_deadlines, estate_deadlines
 from schema.access import AccessEntryConnection
-from schema.answer import Answer
+from schema.answer import Answer, Section
 from schema.birth import BirthCase
 from schema.case import Case, CaseKind, Deadline, Mandate, Withheld
 from schema.disclosure import Agency
@@ -130,3 +133,17 @@ async def access_log(
 ) -> AccessEntryConnection:
     """Who saw data of this case."""
     return await log.of_case(context_of(info), hand(info, parent), first, after)
+
+
+def attach_sections(cls: type[Case], *types: type[Section]) -> None:
+    """Give a kind of case its six sections, in the order of `sections.SIX`: each crosses to one agency."""
+    for agency, type_ in zip(sections.SIX, types, strict=True):
+        resolves(cls, agency.name.lower())(_section(agency, type_))
+
+
+def _section(agency: Agency, type_: type[Section]) -> Callable[..., Awaitable[Any]]:
+    async def section(parent: Parent, info: In) -> Any:
+        return await sections.section(context_of(info), hand(info, parent), agency)
+
+    section.__annotations__["return"] = type_  # what Strawberry reads
+    return section

@@ -1,7 +1,8 @@
 """One operation at work: who asks, what the document reads, which cases were entered and what came of each.
 
-A context lives for one operation and holds personal data; it goes with it. Entering a case is the one place where authority is established: case, mandate,
-register, facts, ruling. What the ruling does not allow is not asked of any agency.
+A context lives for one operation and holds personal data; it goes with it. Entering a case is the one place where
+authority is established: case, mandate, register, facts, ruling. What the ruling does not allow is not asked of any
+agency.
 """
 
 import asyncio
@@ -11,7 +12,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import strawberry
 from aiodataloader import DataLoader
+from graphql import GraphQLError
 
 from audit.entry import uuid7
 from auth.policy import Facts, Need, Ruling, Verdict
@@ -198,9 +201,7 @@ class Context:
             raise errors.register_silent(found.answer.retry_after_seconds)
         return found.section
 
-    async def _relatives(
-        self, keys: list[tuple[PersonId, str]]
-    ) -> list[Answered[FamilyRegister | None]]:
+    async def _relatives(self, keys: list[tuple[PersonId, str]]) -> list[Answered[FamilyRegister | None]]:
         registry = self.house.registry
         return list(
             await asyncio.gather(
@@ -238,7 +239,7 @@ class Context:
             raise self._refusal(Attempt(record.subject, record, RefusalCode.NOT_ACCESSIBLE))
         try:
             register = await self.register(record.subject, mine.purpose.name)
-        except errors.GraphQLError:
+        except GraphQLError:
             self.attempts.append(Attempt(record.subject, record, None))
             raise
         shown = self.shown(
@@ -287,7 +288,7 @@ class Context:
             ),
         )
 
-    def _refusal(self, attempt: Attempt) -> errors.GraphQLError:
+    def _refusal(self, attempt: Attempt) -> GraphQLError:
         self.attempts.append(attempt)
         return errors.refused(attempt.code or RefusalCode.NOT_ACCESSIBLE)
 
@@ -302,7 +303,7 @@ class Context:
             return value if f"Person.{name}" in may else None
 
         return Person(
-            id=self.sealed("Person", case, subject),  # type: ignore[arg-type] - strawberry.ID is a NewType over str
+            id=strawberry.ID(self.sealed("Person", case, subject)),
             name=field_("name", found.name),
             birth_date=field_("birthDate", found.birth_date),
             death_date=field_("deathDate", found.death_date),

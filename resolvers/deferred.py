@@ -1,7 +1,8 @@
 """Answers that come later: polled in the background, or brought by the agency's signed callback, and kept.
 
-The store hands out what is due under a lease, so that several processes poll each inquiry once. Nothing is shown here: the asking was recorded
-with the operation that opened the inquiry, and the showing will be with the one that reads it.
+The store hands out what is due under a lease, so that several processes poll each inquiry once. Nothing is shown
+here: the asking was recorded with the operation that opened the inquiry, and the showing will be with the one that
+reads it.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ async def poll_forever(house: House, every_s: float = 1.0) -> None:
         try:
             for inquiry in await house.cases.due(house.clock(), LEASE):
                 await poll(house, inquiry)
-        except Exception as error:  # noqa: BLE001 - a poller that ends leaves heirs waiting for nothing
+        except Exception as error:
             log.warning("poll_failed", error=type(error).__name__)
         await asyncio.sleep(every_s)
 

@@ -10,7 +10,6 @@ from resolvers.graph import In, context_of
 from resolvers.plan import Part
 from rules import estate as rules
 from rules.succession import HeirShare
-from schema.disclosure import Agency
 from schema.estate import EstateCase, EstateSummary
 from schema.fields import resolves
 from schema.finance import EstateFinance
@@ -63,38 +62,7 @@ def _fraction(numerator: int, denominator: int) -> Fraction:
     return Fraction(numerator=numerator, denominator=denominator)
 
 
-@resolves(EstateCase, "land")
-async def land(parent: Parent, info: In) -> EstateLand:
-    return await _section(parent, info, Agency.LAND)
-
-
-@resolves(EstateCase, "finance")
-async def finance(parent: Parent, info: In) -> EstateFinance:
-    return await _section(parent, info, Agency.FINANCE)
-
-
-@resolves(EstateCase, "pensions")
-async def pensions(parent: Parent, info: In) -> EstatePensions:
-    return await _section(parent, info, Agency.PENSIONS)
-
-
-@resolves(EstateCase, "tax")
-async def tax(parent: Parent, info: In) -> EstateTax:
-    return await _section(parent, info, Agency.TAX)
-
-
-@resolves(EstateCase, "health")
-async def health(parent: Parent, info: In) -> EstateHealth:
-    return await _section(parent, info, Agency.HEALTH)
-
-
-@resolves(EstateCase, "vehicles")
-async def vehicles(parent: Parent, info: In) -> EstateVehicles:
-    return await _section(parent, info, Agency.VEHICLES)
-
-
-async def _section(parent: EstateCase, info: In, agency: Agency) -> Any:
-    return await sections.section(context_of(info), case.hand(info, parent), agency)
+case.attach_sections(EstateCase, EstateLand, EstateFinance, EstatePensions, EstateTax, EstateHealth, EstateVehicles)
 
 
 @resolves(EstateCase, "summary")

@@ -1,4 +1,4 @@
-"""Everything that one process answers with: stores, connectors, policies, the log. Put together in app.py, the same for every operation."""
+"""Everything that one process answers with: stores, connectors, policies, the log (put together in serving/)."""
 
 import asyncio
 import secrets

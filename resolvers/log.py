@@ -1,13 +1,13 @@
-"""The access log as persons see it: who looked at their data, or at that of a case of theirs. Names of officials are not told."""
+"""The access log as persons see it: who looked at their data, or at a case of theirs. Officials are not named."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import strawberry
 from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_named_type, is_composite_type
 
-from audit.entry import Outcome, Records
+from audit.entry import Outcome, Records, leaf_hash
 from audit.reading import EVERYTHING, Filter, Page
 from audit.store import Placed
 from resolvers import errors
@@ -37,7 +37,9 @@ PAGE = 100
 """Greatest number of entries on one page."""
 
 
-async def own(context: Context, where: AccessFilter | None, first: int | None, after: str | None) -> AccessEntryConnection:
+async def own(
+    context: Context, where: AccessFilter | None, first: int | None, after: str | None
+) -> AccessEntryConnection:
     """Accesses to the viewer's own data."""
     reading = context.house.log.reading
     page = await reading.of_person(
@@ -139,7 +141,9 @@ async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry
             AccessEntry(
                 id=strawberry.ID(str(each.entry.id)),
                 at=access.at,
-                actor=Actor(kind=_role(access.roles), name=None, office=None, agency=access.organisation or access.client_id),
+                actor=Actor(
+                    kind=_role(access.roles), name=None, office=None, agency=access.organisation or access.client_id
+                ),
                 on_behalf_of=None,
                 client=access.client_id,
                 subject=await _subject(context, access.subject),
@@ -156,7 +160,10 @@ async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry
                 source_address=None,
                 trace_id=None,
                 integrity=EntryIntegrity(
-                    leaf_index=str(each.leaf_index), leaf_hash=each.leaf_hash.hex(), checkpoint=None, inclusion_proof=None
+                    leaf_index=str(each.leaf_index),
+                    leaf_hash=leaf_hash(each.entry.leaf).hex(),
+                    checkpoint=None,
+                    inclusion_proof=None,
                 ),
             )
         )
@@ -182,10 +189,8 @@ def _role(roles: Iterable[str]) -> Role:
     return next((role for role in order if role.name in set(roles)), Role.CITIZEN)
 
 
-def fields(
-    context: Context, coordinates: Iterable[Coordinate], records: dict[str, Records]
-) -> list[AccessedFields]:
-    """Coordinates by agency and type, leaves only; shared value types count to the agencies whose fields led to them."""
+def fields(context: Context, coordinates: Iterable[Coordinate], records: Mapping[str, Records]) -> list[AccessedFields]:
+    """Leaf coordinates by agency and type; shared value types count to the agencies whose fields led to them."""
     all_ = set(coordinates)
     grouped: dict[tuple[Agency, str], list[tuple[Coordinate, Sensitivity]]] = defaultdict(list)
     for coordinate in sorted(all_):

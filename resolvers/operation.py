@@ -1,7 +1,8 @@
-"""One operation from a valid document to what may leave: viewer, plan, execution, witness, recheck, entries on disk, reply.
+"""One operation, from a valid document to what may leave: viewer, plan, execution, witness, recheck, entries, reply.
 
-Resolvers neither check rights nor log. Both happen here, once: before the execution the plan says what is read, cases rule on it as they are entered; after it
-the witness reads off what the answer tells, the mandates are looked at once more, and the entries are durable before the first byte is handed out.
+Resolvers neither check rights nor log. Both happen here, once: before the execution the plan says what is read, cases
+rule on it as they are entered; after it the witness reads off what the answer tells, the mandates are looked at once
+more, and the entries are durable before the first byte is handed out.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import structlog
 from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationType, execute, value_from_ast_untyped
 from graphql.execution.values import get_variable_values
 
-from audit.entry import Access, Outcome, Records, Selection, Task
+from audit.entry import Access, Outcome, Records, Task
 from audit.entry import selection as selection_of
 from audit.writer import LogUnavailable, Receipt
 from auth.token import LEEWAY, UnauthenticatedError
@@ -130,7 +131,9 @@ class Graph:
         try:
             receipts = await self._house.log.append(list(accesses(context, seen if data is not None else {})))
         except LogUnavailable:
-            unavailable = errors.error("LOG_UNAVAILABLE", "The access log cannot be written, so nothing is shown. Try again.")
+            unavailable = errors.error(
+                "LOG_UNAVAILABLE", "The access log cannot be written, so nothing is shown. Try again."
+            )
             return Reply(
                 None, has_data=False, errors=[_formatted(unavailable)], status=503, headers={"Retry-After": "5"}
             )
@@ -239,8 +242,9 @@ def accesses(context: Context, seen: Mapping[Subject, Seen]) -> Iterable[Access]
         key = (subject.person, subject.case_id, subject.part)
         regions.setdefault(key, set()).add(subject.region)
         whole = merged.setdefault(key, Seen())
-        for mine, theirs in ((whole.disclosed, told.disclosed), (whole.null, told.null), (whole.failed, told.failed)):
-            mine |= theirs
+        whole.disclosed |= told.disclosed
+        whole.null |= told.null
+        whole.failed |= told.failed
         whole.withheld |= told.withheld
         for type_name, keys in told.records.items():
             whole.records[type_name] |= keys
@@ -250,9 +254,7 @@ def accesses(context: Context, seen: Mapping[Subject, Seen]) -> Iterable[Access]
         yield _attempted(context, attempt)
 
 
-def _access(
-    context: Context, key: tuple[PersonId, CaseId | None, Part], regions: set[Region], told: Seen
-) -> Access:
+def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions: set[Region], told: Seen) -> Access:
     person, case_id, part = key
     hand = context.hands.get(case_id) if case_id else None
     read: set[Coordinate] = set()
@@ -275,7 +277,9 @@ def _access(
         subject=person,
         subject_role=ROLES[part][hand.record.kind] if is_main and hand else part.value,
         records={name: Records(len(keys), tuple(sorted(keys))) for name, keys in told.records.items()},
-        answers={agency.name: answer.status.name for agency, answer in hand.answers.items()} if is_main and hand else {},
+        answers={agency.name: answer.status.name for agency, answer in hand.answers.items()}
+        if is_main and hand
+        else {},
         disclosed=told.disclosed & read,
         null=told.null & read,
         withheld=withheld,

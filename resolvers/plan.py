@@ -1,8 +1,9 @@
 """What a document reads, of whom, before anybody is asked.
 
-A plan is made once for a document, an operation and the values of its @skip and @include conditions. It names the coordinates by *region* (an estate
-case, a birth case, the viewer, a candidate, the log) and *part* (whose datum: the case's person, an heir, a parent ...), so that one
-set look-up tells what may be shown. Aliases and paths do not matter: two ways to one region are one region.
+A plan is made once for a document, an operation and the values of its @skip and @include conditions. It names the
+coordinates by *region* (an estate case, a birth case, the viewer, a candidate, the log) and *part* (whose datum: the
+case's person, an heir, a parent ...), so that one set look-up tells what may be shown. Aliases and paths do not
+matter: two ways to one region are one region.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLNamedOutputType,
+    GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
@@ -75,7 +76,7 @@ class Collected:
 
     name: str
     coordinate: Coordinate
-    type: GraphQLNamedOutputType
+    type: GraphQLNamedType
     nodes: tuple[FieldNode, ...]
 
 
@@ -90,9 +91,7 @@ class Plan:
 
     def coordinates(self, region: Region, part: Part | None = None) -> frozenset[Coordinate]:
         """All coordinates of a region (and part)."""
-        return frozenset(
-            read.coordinate for read in self.reads.get(region, ()) if part is None or read.part is part
-        )
+        return frozenset(read.coordinate for read in self.reads.get(region, ()) if part is None or read.part is part)
 
     @property
     def asks_nobody(self) -> bool:
@@ -135,7 +134,10 @@ def need(read: Read, region: Region) -> Need | None:
     if read.disclosed is None:
         return None
     return Need(
-        read.disclosed.agency, read.disclosed.sensitivity, about(read.coordinate, read.part, region), read.disclosed.third_party
+        read.disclosed.agency,
+        read.disclosed.sensitivity,
+        about(read.coordinate, read.part, region),
+        read.disclosed.third_party,
     )
 
 
@@ -213,7 +215,7 @@ class Fields:
     def _included(self, directives: tuple[DirectiveNode | ConstDirectiveNode, ...]) -> bool:
         for directive in directives:
             if directive.name.value in {"skip", "include"}:
-                value = directive.arguments[0].value
+                value = (directive.arguments or ())[0].value
                 if isinstance(value, VariableNode):
                     said = self._conditions[value.name.value]
                 else:
@@ -222,7 +224,7 @@ class Fields:
                     return False
         return True
 
-    def objects(self, type_: GraphQLNamedOutputType) -> tuple[GraphQLObjectType, ...]:
+    def objects(self, type_: GraphQLNamedType) -> tuple[GraphQLObjectType, ...]:
         """The object types a value of the type can be."""
         if isinstance(type_, GraphQLObjectType):
             return (type_,)
@@ -303,7 +305,9 @@ def condition_variables(document: DocumentNode) -> frozenset[str]:
         for node in selections.selections:
             for directive in node.directives or ():
                 if directive.name.value in {"skip", "include"}:
-                    found.update(a.value.name.value for a in directive.arguments if isinstance(a.value, VariableNode))
+                    found.update(
+                        a.value.name.value for a in directive.arguments or () if isinstance(a.value, VariableNode)
+                    )
             inner = getattr(node, "selection_set", None)
             if inner is not None:
                 visit(inner)

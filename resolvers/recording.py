@@ -1,6 +1,7 @@
 """The executor, remembering whose objects it completed.
 
-Only the objects that decide whose datum a leaf is, and the records that are counted, are noted: by their path in the answer. Nothing is done per leaf.
+Only the objects that decide whose datum a leaf is, and the records that are counted, are noted: by their path in the
+answer. Nothing is done per leaf.
 """
 
 from typing import Any
@@ -40,7 +41,11 @@ NOTED = frozenset(
     {
         *("Person", "Heir", "Parent", "CaseCandidate", "Viewer", "AccessEntryConnection", "AccessEntry"),
         *("EstateCase", "BirthCase", "RequestAnswersPayload", "CaseUpdate"),
-        *(f"{kind}{agency}" for kind in ("Estate", "Birth") for agency in ("Land", "Finance", "Pensions", "Tax", "Health", "Vehicles")),
+        *(
+            f"{kind}{agency}"
+            for kind in ("Estate", "Birth")
+            for agency in ("Land", "Finance", "Pensions", "Tax", "Health", "Vehicles")
+        ),
         *RECORD_KEYS,
     }
 )
@@ -53,7 +58,7 @@ class RecordingExecutor(StrawberryGraphQLCoreExecutionContext):
         self,
         return_type: GraphQLObjectType,
         field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo,
+        info: GraphQLResolveInfo[Any],
         path: Path,
         result: Any,
         position_context: Any,

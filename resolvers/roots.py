@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import strawberry
+from graphql import GraphQLError
 
 from cases.store import Evidence, Grant, KeyReusedError, Request
 from connectors.registry import FamilyRegister, Inquiry
@@ -31,6 +32,7 @@ from schema.case import (
 )
 from schema.disclosure import Agency
 from schema.estate import EstateCase
+from schema.fields import computed as entry
 from schema.identifiers import CaseId, PersonId
 from schema.node import Node
 from schema.viewer import Viewer
@@ -38,57 +40,59 @@ from schema.viewer import Viewer
 KEY_LENGTH = 200
 PURPOSE = {CaseKind.ESTATE: Purpose.ESTATE_DISCOVERY, CaseKind.BIRTH: Purpose.BIRTH_BENEFITS}
 
-CaseID = Annotated[strawberry.ID, strawberry.argument(description="Id of the case, as `cases` or an opening mutation gave it.")]
+CaseID = Annotated[
+    strawberry.ID, strawberry.argument(description="Id of the case, as `cases` or an opening mutation gave it.")
+]
 
 
 @strawberry.type(description="Questions. One question, one answer from every agency it needs.")
 class Query:
-    @strawberry.field(description="Who is asking: the signed-in person or official, and the cases open to them.")
+    @entry(description="Who is asking: the signed-in person or official, and the cases open to them.")
     async def viewer(self, info: In) -> Viewer:
         return viewer.viewer(context_of(info))
 
-    @strawberry.field(
+    @entry(
         description="Everything a deceased person leaves, as far as the viewer's mandate reaches. Unknown, foreign and "
         "protected cases all give null and one NOT_ACCESSIBLE error."
     )
-    async def estate_case(self, info: In, id: CaseID) -> EstateCase | None:  # noqa: A002 - the contract's name
+    async def estate_case(self, info: In, id: CaseID) -> EstateCase | None:
         context = context_of(info)
         return await case.shown(context, await context.enter(id, CaseKind.ESTATE))  # type: ignore[return-value]
 
-    @strawberry.field(
+    @entry(
         description="Everything that follows from a birth. Unknown, foreign and protected cases all give null and one "
         "NOT_ACCESSIBLE error."
     )
-    async def birth_case(self, info: In, id: CaseID) -> BirthCase | None:  # noqa: A002 - the contract's name
+    async def birth_case(self, info: In, id: CaseID) -> BirthCase | None:
         context = context_of(info)
         return await case.shown(context, await context.enter(id, CaseKind.BIRTH))  # type: ignore[return-value]
 
-    @strawberry.field(description="The access log: accesses to the viewer's own data, the latest first.")
+    @entry(description="The access log: accesses to the viewer's own data, the latest first.")
     async def access_log(
         self,
         info: In,
-        filter: Annotated[AccessFilter | None, strawberry.argument(description="Which entries; null for all.")] = None,  # noqa: A002
+        filter: Annotated[AccessFilter | None, strawberry.argument(description="Which entries; null for all.")] = None,
         first: Annotated[int | None, strawberry.argument(description="Greatest number of entries, 1 to 100.")] = 50,
         after: Annotated[str | None, strawberry.argument(description="Cursor after which to go on.")] = None,
     ) -> AccessEntryConnection:
         return await log.own(context_of(info), filter, first, after)
 
-    @strawberry.field(
-        description="One entry of the access log, by the id that the `Access-Log` header gives. Null unless it is about "
-        "the viewer or a case of theirs."
+    @entry(
+        description="One entry of the access log, by the id that the `Access-Log` header gives. "
+        "Null unless it is about the viewer or a case of theirs."
     )
     async def access_entry(
         self,
         info: In,
-        id: Annotated[strawberry.ID, strawberry.argument(description="Id of the entry.")],  # noqa: A002
+        id: Annotated[strawberry.ID, strawberry.argument(description="Id of the entry.")],
     ) -> AccessEntry | None:
         return await log.entry(context_of(info), id)
 
-    @strawberry.field(description="Any case or log entry by its id; null when it is not accessible.")
+    @entry(description="Any case or log entry by its id; null when it is not accessible.")
     async def node(
         self,
         info: In,
-        id: Annotated[strawberry.ID, strawberry.argument(description="Id of a case or log entry.")],  # noqa: A002
+        id: Annotated[strawberry.ID, strawberry.argument(description="Id of a case or log entry.")],
     ) -> Node | None:
         context = context_of(info)
         if log.UUID_TEXT.fullmatch(id):
@@ -191,7 +195,7 @@ def _require_key(key: str) -> None:
         raise errors.bad_input("input.idempotencyKey", f"Give 1 to {KEY_LENGTH} characters, e.g. a UUID.")
 
 
-def _reused() -> errors.GraphQLError:
+def _reused() -> GraphQLError:
     return errors.bad_input("input.idempotencyKey", "This key was used for another request. Choose a new one.")
 
 
@@ -205,26 +209,24 @@ OpenBirth = Annotated[OpenBirthCaseInput, strawberry.argument(description="Which
 
 @strawberry.type(description="Changes. Each takes an idempotency key: the same key gives the same answer.")
 class Mutation:
-    @strawberry.mutation(
-        description="Open (or find again) the estate case of a deceased person. Same idempotencyKey, same answer."
-    )
-    async def open_estate_case(self, info: In, input: OpenEstate) -> OpenCasePayload:  # noqa: A002 - the contract's name
+    @entry(description="Open (or find again) the estate case of a deceased person. Same idempotencyKey, same answer.")
+    async def open_estate_case(self, info: In, input: OpenEstate) -> OpenCasePayload:
         opening = Opening(CaseKind.ESTATE, input.candidate, input.deceased, "deceased", input.idempotency_key)
         return await opened(context_of(info), opening)
 
-    @strawberry.mutation(description="Open (or find again) the birth case of a child. Same idempotencyKey, same answer.")
-    async def open_birth_case(self, info: In, input: OpenBirth) -> OpenCasePayload:  # noqa: A002 - the contract's name
+    @entry(description="Open (or find again) the birth case of a child. Same idempotencyKey, same answer.")
+    async def open_birth_case(self, info: In, input: OpenBirth) -> OpenCasePayload:
         opening = Opening(CaseKind.BIRTH, input.candidate, input.child, "child", input.idempotency_key)
         return await opened(context_of(info), opening)
 
-    @strawberry.mutation(
+    @entry(
         description="Ask agencies again. Those that answer later get a new inquiry where their last answer is in; "
         "the others are asked at once."
     )
     async def request_answers(
         self,
         info: In,
-        input: Annotated[RequestAnswersInput, strawberry.argument(description="Case and agencies.")],  # noqa: A002
+        input: Annotated[RequestAnswersInput, strawberry.argument(description="Case and agencies.")],
     ) -> RequestAnswersPayload:
         context = context_of(info)
         _require_key(input.idempotency_key)
@@ -245,9 +247,7 @@ class Mutation:
         if first and Agency.FINANCE in agencies:
             hand.renewed.add(Agency.FINANCE)
         answers = await sections.answers(context, hand, agencies)
-        return RequestAnswersPayload(
-            answers=answers, refusal=None, ref=hand.case_id, subject=hand.record.subject
-        )
+        return RequestAnswersPayload(answers=answers, refusal=None, ref=hand.case_id, subject=hand.record.subject)
 
 
 # ---------------------------------------------------------------- watching a case
@@ -263,8 +263,8 @@ class Change:
 
 @strawberry.type(description="Events, as server-sent events.")
 class Subscription:
-    @strawberry.field(description="One event each time an agency's answer to the case changes.")
-    async def case_updated(self, info: In, id: CaseID) -> CaseUpdate:  # noqa: A002 - the contract's name
+    @entry(description="One event each time an agency's answer to the case changes.")
+    async def case_updated(self, info: In, id: CaseID) -> CaseUpdate:
         context = context_of(info)
         change = info.root_value
         hand = await context.enter_case(change.case_id)

@@ -1,8 +1,9 @@
 """Crossing to an agency: what is asked of it for one case, and what came back.
 
-An agency is asked at most once a case and operation, for the allowed coordinates only; two cases in one document share one call of its
-connector. An agency that has no allowed coordinate is not asked at all. A status is about the whole agency: where one is shown, all lists that
-the viewer may see are asked, so that "nothing held" is said of everything or not at all.
+An agency is asked at most once a case and operation, for the allowed coordinates only; two cases in one document
+share one call of its connector. An agency that has no allowed coordinate is not asked at all. A status is about the
+whole agency: where one is shown, all lists that the viewer may see are asked, so that "nothing held" is said of
+everything or not at all.
 """
 
 import asyncio
@@ -32,8 +33,9 @@ SUMMARY_READS: frozenset[Coordinate] = frozenset(
     Coordinate(f"{type_}.{name}")
     for type_, names in {
         "EstateLand": "parcels buildings",
-        "LandParcel": "assessedValue",
-        "Building": "assessedValue",
+        "LandParcel": "assessedValue encumbrances",
+        "Building": "assessedValue encumbrances",
+        "Encumbrance": "maximumClaim",
         "EstateFinance": "deposits loans securities insurance cards guarantees custody",
         "Deposit": "balance",
         "Loan": "principal interestDue",
@@ -58,7 +60,9 @@ SUMMARY_READS: frozenset[Coordinate] = frozenset(
 )
 """What a summary is computed from: showing `EstateCase.summary` counts as reading these."""
 
-_LATE = Bilingual("정해진 시간 안에 응답하지 않았습니다.", "The agency did not answer within the time this question has.")
+_LATE = Bilingual(
+    "정해진 시간 안에 응답하지 않았습니다.", "The agency did not answer within the time this question has."
+)
 
 
 async def section(context: Context, hand: Hand, agency: Agency) -> Any:
@@ -146,7 +150,11 @@ def _readable(
     wanted = {c for c in asked if _agency_of(context, c) is agency}
     shown = hand.shown.allowed(Part.PERSON) & wanted
     behind: set[Coordinate] = set()
-    if agency in hand.whole or f"{connector.section.__name__}.answer" in asked or f"{hand.region.value}.answers" in asked:
+    if (
+        agency in hand.whole
+        or f"{connector.section.__name__}.answer" in asked
+        or f"{hand.region.value}.answers" in asked
+    ):
         behind |= lists
     if "EstateCase.summary" in shown_summary(hand):
         behind |= {c for c in SUMMARY_READS if _agency_of(context, c) is agency} | lists
@@ -272,7 +280,5 @@ async def _finance(
         )
     ticket = answered.ticket.reference if answered.ticket else inquiry.ticket if inquiry else None
     if answered.kept is not None and ticket is not None:
-        await house.cases.keep(
-            ticket, house.sealed(answered.kept, ticket), context.now, answered.answer.visible_until
-        )
+        await house.cases.keep(ticket, house.sealed(answered.kept, ticket), context.now, answered.answer.visible_until)
     return answered

@@ -40,7 +40,7 @@ def viewer(context: Context) -> Viewer:
 
 
 @resolves(Viewer, "person")
-async def person(parent: Parent, info: In) -> Person | None:  # noqa: ARG001 - the field's shape
+async def person(parent: Parent, info: In) -> Person | None:
     """The signed-in person, from the register."""
     context = context_of(info)
     own = context.own_region()
@@ -61,7 +61,7 @@ async def person(parent: Parent, info: In) -> Person | None:  # noqa: ARG001 - t
 
 
 @resolves(Viewer, "cases")
-async def cases(parent: Parent, info: In, kind: CaseKind | None = None) -> list[Case]:  # noqa: ARG001 - the field's shape
+async def cases(parent: Parent, info: In, kind: CaseKind | None = None) -> list[Case]:
     """Cases on which the viewer holds a mandate and may act now; others are not listed."""
     context = context_of(info)
     records = [
@@ -79,7 +79,7 @@ async def cases(parent: Parent, info: In, kind: CaseKind | None = None) -> list[
 
 
 @resolves(Viewer, "candidates")
-async def candidates(parent: Parent, info: In) -> list[CaseCandidate]:  # noqa: ARG001 - the field's shape
+async def candidates(parent: Parent, info: In) -> list[CaseCandidate]:
     """The deceased whose heir the viewer is, and the children whose parent or guardian they are."""
     context = context_of(info)
     me = context.viewer.person

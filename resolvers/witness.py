@@ -1,8 +1,8 @@
 """What an answer showed, of whom: read off the finished answer, after nulls have bubbled, and before anybody gets it.
 
-A leaf that is not null was *disclosed*. A null or an empty list at a place that was answered still tells that there is nothing: *null*. A null where an agency
-did not answer is *failed*, and one that the ruling took out is *withheld*. A withheld coordinate with a value is a defect of ours: `Leak`, and
-nothing is sent.
+A leaf that is not null was *disclosed*. A null or an empty list at a place that was answered still tells that there
+is nothing: *null*. A null where an agency did not answer is *failed*, and one that the ruling took out is *withheld*.
+A withheld coordinate with a value is a defect of ours: `Leak`, and nothing is sent.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from schema.identifiers import CaseId, PersonId
 from schema.scalars import Coordinate
 
 
-class Leak(Exception):  # noqa: N818 - the word for what it is
+class Leak(Exception):
     """A withheld coordinate carried a value."""
 
 
@@ -54,9 +54,7 @@ class Seen:
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-SETTLED = frozenset(
-    {AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus.PARTIAL, AnswerStatus.EXISTENCE_ONLY}
-)
+SETTLED = frozenset({AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus.PARTIAL, AnswerStatus.EXISTENCE_ONLY})
 
 
 OWN = frozenset({"Viewer", "AccessEntryConnection"})
@@ -85,7 +83,9 @@ class Witness:
     def look(self, data: Mapping[str, Any] | None) -> dict[Subject, Seen]:
         """Everything the answer told, by subject."""
         if data is not None:
-            self._object(data, self._plan.root, self._plan.fields.of_root(self._plan), (), _Place(None, None, answered=True))
+            self._object(
+                data, self._plan.root, self._plan.fields.of_root(self._plan), (), _Place(None, None, answered=True)
+            )
         return self.seen
 
     def _object(
@@ -106,7 +106,9 @@ class Witness:
         subject, ruled = place.subject, place.ruled
         if subject is not None:
             seen = self.seen[subject]
-            withheld = ruled is not None and parent.name not in INHERITS and ruled.withholds(field_.coordinate, subject.part)
+            withheld = (
+                ruled is not None and parent.name not in INHERITS and ruled.withholds(field_.coordinate, subject.part)
+            )
             if value is None:
                 (seen.withheld if withheld else seen.null if place.answered else seen.failed).add(field_.coordinate)
                 return

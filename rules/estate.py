@@ -3,13 +3,14 @@
 Official values as the agencies name them, of the day of their answers; Civil Act (민법) 1005 for what passes to heirs.
 Not in the sums:
 
-- mortgages and other encumbrances and liens: they secure debts, and the debts themselves are counted as loans;
+- mortgages, attachments and liens: they secure debts, and the debts themselves are counted as loans;
 - insurance with a named beneficiary, whose own right it is (Supreme Court 2000다31502), and the loan on it, which is
   deducted from the benefit (2005다15598); survivor benefits that the scheme does not pay into the estate;
 - things in custody, which have no value until somebody looks.
 
-Deposits held jointly and guarantees given count in full: how much belongs to others, and whether a guarantee is called,
-no agency says. None knows of debts to private persons.
+A registered lease right (전세권, Civil Act 303) is a debt: the tenant gets the deposit back, and no agency names it as
+a loan. Deposits held jointly and guarantees given count in full: how much belongs to others, and whether a guarantee is
+called, no agency says. None knows of debts to private persons.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +22,11 @@ from schema.disclosure import Agency
 from schema.estate import AgencyTotal, EstateOutlook, EstateSummary
 from schema.finance import EstateFinance
 from schema.health import EstateHealth
-from schema.land import EstateLand
+from schema.land import EncumbranceKind, EstateLand
 from schema.pensions import EstatePensions, PensionMembership
 from schema.scalars import Won
 from schema.tax import EstateTax, TaxState
-from schema.vehicles import EstateVehicles, Vehicle
+from schema.vehicles import EstateVehicles
 
 Amounts = Iterable[int | None]
 """None where an amount exists and is not known."""
@@ -76,8 +77,15 @@ def summary(
 
 def _land(section: EstateLand) -> Tally:
     parcels, buildings = section.parcels, section.buildings
-    assets = [owned.assessed_value for owned in (*(parcels or ()), *(buildings or ()))]
-    return _tally(Agency.LAND, section, (parcels, buildings), assets, ())
+    owned = (*(parcels or ()), *(buildings or ()))
+    deposits = [
+        burden.maximum_claim
+        for property_ in owned
+        for burden in property_.encumbrances or ()
+        if burden.kind is EncumbranceKind.LEASE_RIGHT
+    ]
+    known = (parcels, buildings, *(property_.encumbrances for property_ in owned))
+    return _tally(Agency.LAND, section, known, [property_.assessed_value for property_ in owned], deposits)
 
 
 def _finance(section: EstateFinance) -> Tally:
@@ -148,7 +156,7 @@ def _health(section: EstateHealth) -> Tally:
 def _vehicles(section: EstateVehicles) -> Tally:
     vehicles = section.vehicles or ()
     fines = [vehicle.unpaid_fines for vehicle in vehicles]
-    assets = [*(vehicle.assessed_value for vehicle in vehicles), *(boat.assessed_value for boat in section.fishing_boats or ())]
+    assets = [owned.assessed_value for owned in (*vehicles, *(section.fishing_boats or ()))]
     debts = [fine.amount for of_vehicle in fines for fine in of_vehicle or ()]
     return _tally(Agency.VEHICLES, section, (section.vehicles, section.fishing_boats, *fines), assets, debts)
 

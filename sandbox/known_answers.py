@@ -610,7 +610,9 @@ Amounts = tuple[list[int | None], list[int | None]]
 def _land_amounts(facts: LandFacts | None) -> Amounts:
     facts = facts or LandFacts()
     buildings = [_part(building.house_price, building.share) for building in facts.buildings]
-    return [*map(_parcel_value, facts.parcels), *buildings], []
+    burdens = [burden for owned in (*facts.parcels, *facts.buildings) for burden in owned.encumbrances]
+    deposits = [each.maximum_claim for each in burdens if each.kind == "LEASE_RIGHT" and each.released_on is None]
+    return [*map(_parcel_value, facts.parcels), *buildings], deposits
 
 
 def _finance_amounts(facts: FinanceFacts | None, silent: frozenset[str]) -> Amounts:

@@ -117,7 +117,7 @@ class _Family:
         for each in (person, spouse):
             self._move(each.subject, home)
         person, spouse = self.register.people[person.subject], self.register.people[spouse.subject]
-        if generation < GENERATIONS - 1 and dice.chance(180):
+        if generation > 1 and dice.chance(180):
             self._parents_of(spouse)
         end, cause = min(
             ((each.died, "DEATH") for each in (person, spouse) if each.died), default=(None, None), key=lambda e: e[0]

@@ -118,10 +118,13 @@ class _Register:
         return subject
 
     def child(self, child: str, *, mother: str | None = None, father: str | None = None, custody: bool = False) -> None:
+        """Custody is of the living."""
         for parent, relation in ((mother, "MOTHER"), (father, "FATHER")):
             if parent is not None:
+                subject = self.subject(parent)
+                alive = self.nation.people[subject].died is None
                 self.nation.parentage.append(
-                    Parentage(self.subject(parent), self.subject(child), relation, custody=custody)
+                    Parentage(subject, self.subject(child), relation, custody=custody and alive)
                 )
 
     def marriage(self, a: str, b: str, since: date, until: date | None = None, ended_by: str | None = None) -> None:

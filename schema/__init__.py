@@ -1,1 +1,1 @@
-"""The graph: what can be asked. Types, enums, scalars and the @disclosure directive. No I/O; imports nothing of ours."""
+"""The graph: what can be asked. Types, enums, scalars, the @disclosure directive. No I/O; imports nothing of ours."""

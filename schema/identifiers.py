@@ -9,7 +9,7 @@ PersonId = NewType("PersonId", str)
 """Internal id of a person, 26 characters of base32 (128 random bits). Kept by the family register; never shown."""
 
 SectorId = NewType("SectorId", str)
-"""What one agency calls a person: HMAC of the internal id under that agency's key, e.g. ``lan1_k3...`` (auth/ids.py)."""
+"""What one agency calls a person: HMAC of the internal id under the agency's key, ``lan1_k3...`` (auth/ids.py)."""
 
 CaseId = NewType("CaseId", str)
 """Internal id of a case (UUID text)."""

@@ -53,7 +53,7 @@ class Stream:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Refused(Exception):  # noqa: N818  it is an answer, not an error
+class Refused(Exception):
     """The request ends here, with this status and one GraphQL error."""
 
     def __init__(self, status: int, message: str, *, code: str = "BAD_INPUT", **more: Any) -> None:
@@ -63,7 +63,7 @@ class Refused(Exception):  # noqa: N818  it is an answer, not an error
         self.errors = [error(message, code=code, **more)]
 
 
-class Invalid(Exception):  # noqa: N818  as above
+class Invalid(Exception):
     """The request is one, but its document or its operation is not (a request error before execution)."""
 
     def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
@@ -71,7 +71,7 @@ class Invalid(Exception):  # noqa: N818  as above
         self.errors = errors
 
 
-class Disconnected(Exception):  # noqa: N818  as above
+class Disconnected(Exception):
     """Nobody is there to answer any more."""
 
 
@@ -126,7 +126,7 @@ class Endpoint:
             response = Response(refused.status, orjson.dumps({"errors": refused.errors}), media_type, refused.headers)
         except Disconnected:
             return
-        except Exception as raised:  # noqa: BLE001  a bug: whoever asked gets a number to call about
+        except Exception as raised:
             body = orjson.dumps({"errors": self._incident(raised, request_id)})
             response = Response(500, body, media_type)
         status = 200
@@ -241,7 +241,7 @@ class Endpoint:
     async def _reply_or_incident(self, kind: str, asked: Asked) -> Reply | AsyncIterator[Reply]:
         try:
             return await (self._engine.subscribe(asked) if kind == "subscription" else self._engine.answer(asked))
-        except Exception as raised:  # noqa: BLE001  logged here, also when the request itself is gone
+        except Exception as raised:
             return self._broken(raised, asked.request_id)
 
     def _broken(self, raised: Exception, request_id: str) -> Reply:
@@ -289,7 +289,7 @@ class Endpoint:
                 if upcoming.done():
                     try:
                         reply = upcoming.result()
-                    except Exception as raised:  # noqa: BLE001  as for an answer
+                    except Exception as raised:
                         reply = self._broken(raised, request_id)
                     if reply is None:
                         return

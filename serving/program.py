@@ -38,13 +38,12 @@ from connectors.connector import Connector
 from connectors.jwks import Jwks
 from connectors.registry import Register
 from connectors.transport import AgencyError, Transport, Unavailable
-from resolvers import birth, case, deferred, estate, log, roots
+from resolvers import deferred, log, roots
+from resolvers.case import TYPES
 from resolvers.documents import Documents
 from resolvers.house import House, Limits
 from resolvers.operation import Graph
-from schema.birth import BirthCase
-from schema.disclosure import Agency, Disclosure, disclosures
-from schema.estate import EstateCase
+from schema.disclosure import Agency, disclosures
 from schema.scalars import SCALARS
 from serving import graphiql
 from serving.drain import Drain
@@ -58,15 +57,13 @@ LARGEST_CALLBACK = 1024 * 1024
 
 
 def schema() -> strawberry.Schema:
-    """The graph with all its resolvers."""
-    assert estate and birth and case  # noqa: S101, PT018 - importing them attaches their resolvers
+    """The graph with all its resolvers, which importing their modules has attached."""
     return strawberry.Schema(
         roots.Query,
         roots.Mutation,
         roots.Subscription,
-        types=[EstateCase, BirthCase],
+        types=list(TYPES.values()),
         config=StrawberryConfig(scalar_map=SCALARS),
-        schema_directives=[],
     )
 
 
@@ -114,7 +111,7 @@ class Program:
                 self._app = app
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-        except Exception as error:  # noqa: BLE001 - told to the server, which ends
+        except Exception as error:
             structlog.get_logger().error("start_failed", error=error)
             await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
             return
@@ -152,7 +149,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         replica = vehicles.replica(wiring.agencies[Agency.VEHICLES], timeout_s=_timeout_s(settings, Agency.VEHICLES))
         stack.push_async_callback(replica.dispose)
         graph = schema()
-        core = graph._schema  # noqa: SLF001 - strawberry has no public name for it
+        core = graph._schema
         leaves, leads_to = log.shape(core)
         finance_keys = Jwks(transports[Agency.FINANCE])
         tax_keys = Jwks(transports[Agency.TAX])
@@ -336,5 +333,5 @@ def signing_key(file: Path) -> Ed25519PrivateKey:
     """The log's key in a PEM file."""
     key = load_pem_private_key(file.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(f"{file}: not an Ed25519 private key")  # noqa: TRY004 - a bad file, not a bad call
+        raise ValueError(f"{file}: not an Ed25519 private key")
     return key

@@ -1,26 +1,31 @@
 """Which sandboxes of this user are running, so that `onestop token` finds the one it signs for.
 
-One small file a process, in a directory that only this user can read; it holds addresses and where the signing key lies, and no secret.
+One small file a process, in a directory that only this user can read; it holds addresses and where the signing key
+lies, and no secret.
 """
 
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A sandbox that serves. `directory` holds its state; `url` is None while only agencies are served."""
+    """A sandbox that serves. `directory` holds its state; `url` is None while only agencies are served.
+
+    `controls` has, by agency, where faults are set (docs/wire/README.md).
+    """
 
     pid: int
     directory: str
     issuer: str
     audience: str
     url: str | None = None
+    controls: Mapping[str, str] = field(default_factory=dict)
 
 
 def _folder() -> Path:

@@ -87,8 +87,12 @@ def building(value: Amount) -> Building:
         approved_on=None,
         ownership_share=None,
         assessed_value=value,
-        encumbrances=None,
+        encumbrances=[],
     )
+
+
+def lease_right(claim: Amount) -> Encumbrance:
+    return Encumbrance(kind=EncumbranceKind.LEASE_RIGHT, holder="임차인", maximum_claim=claim, registered_on=None)
 
 
 def deposit(balance: Amount, *, jointly_held: bool = False) -> Deposit:
@@ -175,7 +179,7 @@ def refund(amount: Amount) -> HealthRefund:
     return HealthRefund(kind=HealthRefundKind.COPAY_CAP_EXCESS, amount=amount, claim_by=None)
 
 
-def vehicle(value: Amount, share: tuple[int, int] | None = (1, 1), fines: list[Fine] | None = None) -> Vehicle:
+def vehicle(value: Amount, fines: list[Fine] | None = None) -> Vehicle:
     return Vehicle(
         plate="12가3456",
         kind=VehicleKind.PASSENGER,
@@ -185,7 +189,7 @@ def vehicle(value: Amount, share: tuple[int, int] | None = (1, 1), fines: list[F
         fuel=VehicleFuel.HYBRID,
         first_registered_on=date(2020, 1, 1),
         vin_suffix=None,
-        ownership_share=None if share is None else Fraction(numerator=share[0], denominator=share[1]),
+        ownership_share=None,
         assessed_value=value,
         liens=None,
         unpaid_fines=fines,
@@ -252,7 +256,7 @@ FULL: dict[str, dict[str, Any]] = {
     },
     "health": {"unpaid_premiums": [premium(330_000, 9_000)], "refunds": [refund(450_000)]},
     "vehicles": {
-        "vehicles": [vehicle(10_000_001, (1, 2), [fine(40_000), fine(70_000)])],
+        "vehicles": [vehicle(5_000_000, [fine(40_000), fine(70_000)])],
         "fishing_boats": [boat(8_000_000)],
     },
 }
@@ -286,8 +290,10 @@ def test_a_mortgage_is_not_owed_on_top_of_the_loan_it_secures() -> None:
     assert (found.assets, found.debts) == (100, 40)
 
 
-def test_half_a_vehicle_is_rounded_down_to_whole_won() -> None:
-    assert summed(vehicles={"vehicles": [vehicle(1001, (1, 2), [])]}).assets == 500
+def test_the_deposit_of_a_registered_tenant_is_owed() -> None:
+    rented = replace(parcel(1_000_000), encumbrances=[MORTGAGE, lease_right(400_000)])
+    found = summed(land={"parcels": [rented]})
+    assert (found.assets, found.debts) == (1_000_000, 400_000)
 
 
 def test_a_policy_with_a_named_beneficiary_stays_outside_with_its_loan() -> None:
@@ -367,7 +373,8 @@ GAPS = {
     "a premium not told": {"health": {"unpaid_premiums": [premium(None)]}},
     "a refund not told": {"health": {"refunds": [refund(None)]}},
     "a vehicle without value": {"vehicles": {"vehicles": [vehicle(None, fines=[])]}},
-    "a vehicle without its share": {"vehicles": {"vehicles": [vehicle(1, None, [])]}},
+    "burdens on land not known": {"land": {"parcels": [replace(parcel(1), encumbrances=None)]}},
+    "a lease right of unknown amount": {"land": {"parcels": [replace(parcel(1), encumbrances=[lease_right(None)])]}},
     "fines not known": {"vehicles": {"vehicles": [vehicle(1)]}},
     "a fine of unknown amount": {"vehicles": {"vehicles": [vehicle(1, fines=[fine(None)])]}},
     "a boat without value": {"vehicles": {"fishing_boats": [boat(None)]}},
@@ -430,12 +437,7 @@ records: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ),
     ("health", "unpaid_premiums"): st.builds(premium, amounts, amounts),
     ("health", "refunds"): amounts.map(refund),
-    ("vehicles", "vehicles"): st.builds(
-        vehicle,
-        amounts,
-        st.none() | st.integers(1, 9).map(lambda of: (1, of)),
-        st.none() | st.lists(amounts.map(fine), max_size=2),
-    ),
+    ("vehicles", "vehicles"): st.builds(vehicle, amounts, st.none() | st.lists(amounts.map(fine), max_size=2)),
     ("vehicles", "fishing_boats"): amounts.map(boat),
 }
 

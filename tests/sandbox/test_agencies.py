@@ -5,7 +5,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import sha512
@@ -129,6 +129,9 @@ async def test_faults_befall_one_person_and_are_counted(agency: str, world: Any,
         pending = {"requestId": reply.request_id, key: sid, "state": "PENDING", "expectedBy": "2026-12-01"}
         assert (reply.status, reply.media_type, reply.json) == (202, "application/json", pending)
         assert await port.fired(sid) == 1
+        await port.set_faults(sid, {"kind": "LATE", "expectedBy": "2026-11-21"})  # today, so not late any more
+        assert (await port.ask(path.format(sid=sid))).status == 200
+        assert await port.fired(sid) == 0
 
     await port.set_faults(sid)
     assert (await port.ask(path.format(sid=sid))).status == 200
@@ -420,7 +423,8 @@ async def test_the_cadastre_shows_parcels_buildings_encumbrances_and_relief(worl
 
 async def test_the_cadastre_pages_by_twenty_until_nothing_is_left(world: Any, opened: Any) -> None:
     parcels = tuple(replace(PARCEL, pnu=f"{4773025021100000000 + number}") for number in range(45))
-    sid = sector_id("LAND", world.person("a", replace(NOBODY, land=facts.LandFacts(parcels))))
+    subject = world.person("a", replace(NOBODY, land=facts.LandFacts(parcels)))
+    sid = sector_id("LAND", subject)
     port = await opened(land(world.state("LAND")))
     pages, query = [], ""
     while True:
@@ -432,6 +436,10 @@ async def test_the_cadastre_pages_by_twenty_until_nothing_is_left(world: Any, op
         query = f"?cursor={body['next']}"
     assert [len(page) for page in pages] == [20, 20, 5]
     assert [pnu for page in pages for pnu in page] == [parcel.pnu for parcel in parcels]
+    world.held[subject] = replace(NOBODY, land=facts.LandFacts(parcels[:20]))
+    full = (await port.ask(f"/v1/owners/{sid}/parcels")).json
+    assert (len(full["items"]), full["next"]) == (20, None)
+    world.held[subject] = replace(NOBODY, land=facts.LandFacts(parcels))
     for bad in ("x", "cGFyY2Vscy83"):  # the second reads parcels/7
         assert (await port.ask(f"/v1/owners/{sid}/parcels?cursor={bad}")).status == 400
     first = (await port.ask(f"/v1/owners/{sid}/parcels")).json["next"]
@@ -448,7 +456,7 @@ REQUEST = """<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope
     <xrd:userId>KR</xrd:userId><xrd:id>{id}</xrd:id><xrd:issue>case-7</xrd:issue><xrd:protocolVersion>4.0</xrd:protocolVersion>
   </soap:Header>
   <soap:Body><p:{operation}><p:personId>{sid}</p:personId></p:{operation}></soap:Body>
-</soap:Envelope>"""  # noqa: E501 - as on the wire page
+</soap:Envelope>"""
 
 NPS = facts.Membership(
     "NPS",
@@ -590,6 +598,9 @@ async def test_one_scheme_can_fail_or_be_late_while_the_others_answer(world: Any
     answered, _ = await soap(port, sid, "NPS")
     assert response(answered)["member"] == "YES"
     assert await port.fired(sid) == 2
+    world.clock.at = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)  # midnight in Korea
+    answered, _ = await soap(port, sid, "KTCU")
+    assert response(answered)["state"] == "ANSWERED"
 
     await port.set_faults(sid, {"kind": "DOWN"})
     down, _ = await soap(port, sid, "NPS")

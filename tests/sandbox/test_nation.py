@@ -205,9 +205,10 @@ def test_ages_regions_and_deaths_are_plausible(everybody: Nation) -> None:
 
 def test_the_table_of_places_is_of_real_shape_and_every_address_lies_in_it(everybody: Nation) -> None:
     provinces = {
-        "11": "서울특별시", "26": "부산광역시", "27": "대구광역시", "28": "인천광역시", "29": "광주광역시", "30": "대전광역시",
-        "31": "울산광역시", "36": "세종특별자치시", "41": "경기도", "43": "충청북도", "44": "충청남도", "46": "전라남도",
-        "47": "경상북도", "48": "경상남도", "50": "제주특별자치도", "51": "강원특별자치도", "52": "전북특별자치도",
+        "11": "서울특별시", "26": "부산광역시", "27": "대구광역시", "28": "인천광역시", "29": "광주광역시",
+        "30": "대전광역시", "31": "울산광역시", "36": "세종특별자치시", "41": "경기도", "43": "충청북도",
+        "44": "충청남도", "46": "전라남도", "47": "경상북도", "48": "경상남도", "50": "제주특별자치도",
+        "51": "강원특별자치도", "52": "전북특별자치도",
     }  # fmt: skip
     assert {place.code[:2]: place.province for place in PLACES} == provinces
     assert len({place.municipality for place in PLACES}) >= 40
