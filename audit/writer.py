@@ -271,6 +271,7 @@ class AccessLog:
         async with self._learning:
             if year in self._years:
                 return
+            self._require_open()  # the one before may have failed
             learning = await self._limited(self._new_year(year))
         if (failure := _failure(learning)) is not None:
             self._shut()

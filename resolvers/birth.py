@@ -18,6 +18,9 @@ from schema.scalars import Coordinate
 from schema.tax import BirthTax
 from schema.vehicles import BirthVehicles
 
+ANSWERED = BirthCase
+"""The type whose fields are answered here."""
+
 PARENTS = Coordinate("BirthCase.parents")
 Parent = strawberry.Parent[BirthCase]
 

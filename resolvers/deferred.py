@@ -31,7 +31,7 @@ async def poll_forever(house: House, every_s: float = 1.0) -> None:
             for inquiry in await house.cases.due(house.clock(), LEASE):
                 await poll(house, inquiry)
         except Exception as error:
-            log.warning("poll_failed", error=type(error).__name__)
+            log.warning("poll_failed", error=error)
         await asyncio.sleep(every_s)
 
 

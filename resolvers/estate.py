@@ -21,6 +21,9 @@ from schema.scalars import Coordinate
 from schema.tax import EstateTax
 from schema.vehicles import EstateVehicles
 
+ANSWERED = EstateCase
+"""The type whose fields are answered here."""
+
 HEIRS = Coordinate("EstateCase.heirs")
 SUMMARY = Coordinate("EstateCase.summary")
 Parent = strawberry.Parent[EstateCase]

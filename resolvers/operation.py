@@ -405,7 +405,7 @@ def _formatted(found: GraphQLError) -> Mapping[str, Any]:
 def _incident(cause: BaseException, **where: str) -> Mapping[str, Any]:
     incident = str(uuid.uuid4())
     frames = [f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" for frame in _trace(cause)]
-    log.error("incident", incident=incident, error=type(cause).__name__, at=frames[-4:], **where)
+    log.error("incident", incident=incident, error=cause, at=frames[-4:], **where)
     return {
         "message": f"Something broke on our side. Quote incident {incident}.",
         "extensions": {"code": "INTERNAL", "incident": incident},

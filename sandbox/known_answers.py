@@ -608,9 +608,11 @@ Amounts = tuple[list[int | None], list[int | None]]
 
 
 def _land_amounts(facts: LandFacts | None) -> Amounts:
+    """A registered tenant's deposit is owed back, and no bank names it; mortgages secure what the banks name."""
     facts = facts or LandFacts()
     buildings = [_part(building.house_price, building.share) for building in facts.buildings]
-    burdens = [burden for owned in (*facts.parcels, *facts.buildings) for burden in owned.encumbrances]
+    burdens = [burden for parcel in facts.parcels for burden in parcel.encumbrances]
+    burdens += [burden for building in facts.buildings for burden in building.encumbrances]
     deposits = [each.maximum_claim for each in burdens if each.kind == "LEASE_RIGHT" and each.released_on is None]
     return [*map(_parcel_value, facts.parcels), *buildings], deposits
 

@@ -38,8 +38,7 @@ from connectors.connector import Connector
 from connectors.jwks import Jwks
 from connectors.registry import Register
 from connectors.transport import AgencyError, Transport, Unavailable
-from resolvers import deferred, log, roots
-from resolvers.case import TYPES
+from resolvers import birth, deferred, estate, log, roots
 from resolvers.documents import Documents
 from resolvers.house import House, Limits
 from resolvers.operation import Graph
@@ -62,7 +61,7 @@ def schema() -> strawberry.Schema:
         roots.Query,
         roots.Mutation,
         roots.Subscription,
-        types=list(TYPES.values()),
+        types=[estate.ANSWERED, birth.ANSWERED],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
 

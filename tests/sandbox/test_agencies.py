@@ -448,12 +448,21 @@ async def test_the_cadastre_pages_by_twenty_until_nothing_is_left(world: Any, op
 
 # ---------------------------------------------------------------- pensions
 
-REQUEST = """<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xrd="http://x-road.eu/xsd/xroad.xsd"
- xmlns:id="http://x-road.eu/xsd/identifiers" xmlns:p="urn:onestop:pensions:1">
+REQUEST = """<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"
+    xmlns:xrd="http://x-road.eu/xsd/xroad.xsd" xmlns:id="http://x-road.eu/xsd/identifiers"
+    xmlns:p="urn:onestop:pensions:1">
   <soap:Header>
-    <xrd:client id:objectType="SUBSYSTEM"><id:xRoadInstance>KR</id:xRoadInstance><id:memberClass>GOV</id:memberClass><id:memberCode>MOIS</id:memberCode><id:subsystemCode>onestop</id:subsystemCode></xrd:client>
-    <xrd:service id:objectType="SERVICE"><id:xRoadInstance>KR</id:xRoadInstance><id:memberClass>GOV</id:memberClass><id:memberCode>{scheme}</id:memberCode><id:subsystemCode>pensions</id:subsystemCode><id:serviceCode>{operation}</id:serviceCode><id:serviceVersion>v1</id:serviceVersion></xrd:service>
-    <xrd:userId>KR</xrd:userId><xrd:id>{id}</xrd:id><xrd:issue>case-7</xrd:issue><xrd:protocolVersion>4.0</xrd:protocolVersion>
+    <xrd:client id:objectType="SUBSYSTEM">
+      <id:xRoadInstance>KR</id:xRoadInstance><id:memberClass>GOV</id:memberClass>
+      <id:memberCode>MOIS</id:memberCode><id:subsystemCode>onestop</id:subsystemCode>
+    </xrd:client>
+    <xrd:service id:objectType="SERVICE">
+      <id:xRoadInstance>KR</id:xRoadInstance><id:memberClass>GOV</id:memberClass>
+      <id:memberCode>{scheme}</id:memberCode><id:subsystemCode>pensions</id:subsystemCode>
+      <id:serviceCode>{operation}</id:serviceCode><id:serviceVersion>v1</id:serviceVersion>
+    </xrd:service>
+    <xrd:userId>KR</xrd:userId><xrd:id>{id}</xrd:id><xrd:issue>case-7</xrd:issue>
+    <xrd:protocolVersion>4.0</xrd:protocolVersion>
   </soap:Header>
   <soap:Body><p:{operation}><p:personId>{sid}</p:personId></p:{operation}></soap:Body>
 </soap:Envelope>"""

@@ -110,9 +110,10 @@ def test_every_list_has_a_stated_order() -> None:
         # 65,604,000 + 137,818,500 + 71,200,000 + 23,400,000 + 66,117,050 + 4,050,000 + 46,800,000. Loan 38,127,400;
         # tax 91,360; premium 62,520.
         ("sibling", 414_989_550, 38_281_280, [], "ASSETS_EXCEED_DEBTS"),
-        # 360,088,000 + 2,986,000,000 + 250,800,000 + 334,817,300 + 126,300,000 + 74,760,000 + 412,900. Overpaid
-        # 3,012,000; taxes 3,514,360 + 2,914,500. The annuity is the daughter's; KTCU is late.
-        ("executor", 4_133_178_200, 9_440_860, ["PENSIONS"], "UNDECIDED"),
+        # 360,088,000 + 2,986,000,000 + 250,800,000 + 334,817,300 + 126,300,000 + 74,760,000 + 412,900.
+        # A tenant's deposit 900,000,000; overpaid 3,012,000; taxes 3,514,360 + 2,914,500. The annuity is the
+        # daughter's; KTCU is late.
+        ("executor", 4_133_178_200, 909_440_860, ["PENSIONS"], "UNDECIDED"),
     ],
 )
 def test_the_sums_are_those_worked_out_by_hand(

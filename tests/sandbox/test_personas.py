@@ -102,8 +102,8 @@ def test_history_that_must_not_be_shown_is_there_to_be_left_out(families: Nation
     held = estate(families, "heir")
     assert held.land
     assert held.vehicles
-    owned = (*held.land.parcels, *held.land.buildings)
-    assert any(each.released_on for one in owned for each in one.encumbrances)
+    assert any(each.released_on for parcel in held.land.parcels for each in parcel.encumbrances)
+    assert any(each.released_on for building in held.land.buildings for each in building.encumbrances)
     assert any(vehicle.deregistered_on for vehicle in held.vehicles.vehicles)
     assert any(lien.released_on for vehicle in held.vehicles.vehicles for lien in vehicle.liens)
     assert any(fine.paid_on for vehicle in held.vehicles.vehicles for fine in vehicle.fines)
