@@ -7,7 +7,7 @@ vehicles, released liens and paid fines for a year, and may fall behind: one old
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar
 
@@ -42,6 +42,8 @@ SOURCE: Final = "Vehicle and fishing-boat register"
 SCHEMA_VERSION: Final = 3
 OLDEST: Final = timedelta(days=1)
 CLOCK_SKEW: Final = timedelta(minutes=5)
+STEPS_BETWEEN_LOOKS: Final = 10_000
+"""Of SQLite's machine: about a millisecond."""
 
 guard.PROBLEMS.update(
     REPLICA_STALE=Bilingual("등록부 사본이 하루 이상 지났습니다.", "The copy of the register is older than a day."),
@@ -188,21 +190,21 @@ class _Reading:
     """One question to the replica, that can be stopped from outside while a statement runs."""
 
     engine: AsyncEngine
-    driver: Any = field(default=None)
+    stopped: bool = False
 
     async def rows(self, statements: Sequence[sa.Select[Any]]) -> list[Sequence[sa.RowMapping]]:
         async with self.engine.connect() as connection:
-            self.driver = (await connection.get_raw_connection()).driver_connection
-            try:
-                return [(await connection.execute(statement)).mappings().all() for statement in statements]
-            finally:
-                self.driver = None
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            if hasattr(driver, "set_progress_handler"):
+                await driver.set_progress_handler(lambda: self.stopped, STEPS_BETWEEN_LOOKS)
+            return [(await connection.execute(statement)).mappings().all() for statement in statements]
 
     async def within(self, statements: Sequence[sa.Select[Any]], timeout_s: float) -> list[Sequence[sa.RowMapping]]:
         """Rows of all statements, from one moment. Raises `Unavailable`.
 
-        A statement in SQLite runs in a thread that no cancellation reaches, and SQLAlchemy waits for it: it is
-        interrupted first. asyncpg cancels on the server by itself.
+        A statement in SQLite runs in a thread that no cancellation reaches, and SQLAlchemy waits for it. An interrupt
+        is lost where the statement has not begun, so it looks for itself whether it is still wanted. asyncpg cancels on
+        the server by itself.
         """
         task = asyncio.create_task(self.rows(statements))
         try:
@@ -213,9 +215,8 @@ class _Reading:
         except (SQLAlchemyError, OSError) as error:
             raise Unavailable("AGENCY_ERROR") from error
         finally:
+            self.stopped = True
             if not task.done():
-                if hasattr(self.driver, "interrupt"):
-                    await self.driver.interrupt()
                 task.cancel()
                 task.add_done_callback(_forgotten)
 

@@ -531,8 +531,8 @@ def _birth(nation: Nation, child: Subject, viewer: Subject | None) -> Shown:
             "payoutAccounts": _sorted("payoutAccounts", accounts),
         },
         "pensions": {
-            "status": "COMPLETE",
-            "creditMonths": pensions.credit_months,
+            "status": "COMPLETE" if pensions.credit_months else "NONE_HELD",
+            "creditMonths": pensions.credit_months or 0,
             "creditedParent": pensions.credited_parent,
         },
         "tax": {

@@ -315,7 +315,8 @@ async def test_after_another_persons_answer_no_connection_is_used_again() -> Non
     [
         "",
         "<p:member>PERHAPS</p:member>",
-        "<p:member>YE<!-- -->S</p:member>",
+        "<p:member>YES</p:member><p:monthlyPension>912<!-- -->000</p:monthlyPension>",
+        "<p:member>YES</p:member><p:monthlyPension>912<?cut?>000</p:monthlyPension>",
         "<p:member>YES</p:member><p:member>NO</p:member>",
         "<p:member>YES</p:member><p:receiving>maybe</p:receiving>",
         "<p:member>YES</p:member><p:loan>SOME</p:loan>",

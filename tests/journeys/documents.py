@@ -21,7 +21,7 @@ fragment Access on AccessEntry {
 }
 """
 
-# What cases of every kind answer; the two `$before` fields are about the log, which the entries of this very question are not in yet.
+# What cases of every kind answer.
 COMMON = """
   id number kind status openedAt purpose
   mandate { ...Power }

@@ -259,8 +259,8 @@ def rank_correlation(pairs: list[tuple[int, int]]) -> float:
         rank = {place: number for number, place in enumerate(sorted(range(len(pairs)), key=column.__getitem__))}
         ranks.append([rank[place] for place in range(len(pairs))])
     count = len(pairs)
-    squares = sum((one - other) * (one - other) for one, other in zip(*ranks, strict=True))
-    return 1 - 6 * squares / (count * (count * count - 1))
+    squares: int = sum((one - other) ** 2 for one, other in zip(*ranks, strict=True))
+    return 1 - 6 * squares / (count * (count + 1) * (count - 1))
 
 
 def test_wealth_goes_with_age_and_prices_go_with_the_region(everybody: Nation, held: Held) -> None:

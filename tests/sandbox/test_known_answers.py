@@ -204,6 +204,8 @@ def test_a_birth_shows_the_child_its_parents_and_what_the_household_holds() -> N
     assert [(each["birthOrder"], each["multipleBirth"]) for each in twins] == [(2, True), (3, True)]
     assert [each["sections"]["tax"]["birthTaxCredit"] for each in twins] == [500_000, 700_000]
     assert PERSONAS["protected-birth"]["case"]["parents"] == []
+    credit = {"status": "NONE_HELD", "creditMonths": 0, "creditedParent": None}
+    assert section("protected-birth", "pensions") == credit
 
 
 def test_everybody_else_has_facts_per_agency_too() -> None:

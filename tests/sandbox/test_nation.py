@@ -118,6 +118,14 @@ def test_nothing_happens_after_the_day_before_yesterday(everybody: Nation) -> No
     assert max(person.born for person in everybody.people.values()) > LAST_DAY - timedelta(days=60)
 
 
+def test_births_and_deaths_reach_up_to_the_day_before_yesterday_and_no_further() -> None:
+    latest = []
+    for day in (TODAY + timedelta(days=3 * number) for number in range(14)):
+        people = [person for family in households(7, 4000, day) for person in family.people.values()]
+        latest.append(max((person.died or person.born) - day for person in people))
+    assert max(latest) == timedelta(days=-2)
+
+
 def test_everybody_named_in_the_register_is_in_it_and_died_after_being_born(everybody: Nation) -> None:
     named: set[Subject] = {subject for tie in everybody.parentage for subject in (tie.parent, tie.child)}
     named |= {subject for marriage in everybody.marriages for subject in (marriage.a, marriage.b)}
