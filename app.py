@@ -389,7 +389,7 @@ DATA = click.option(
 @click.option("--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True)
 @STORE
 @DATA
-def export(since: int, form: str, store: str | None, data: Path) -> None:
+def export(since: int, form: str, store: str | None, data: Path) -> None:  # noqa: ARG001 - one form so far
     """Print the entries in order, one JSON object a line."""
 
     async def exported() -> None:

@@ -102,8 +102,9 @@ class Records:
 class Access:
     """What one operation did with one person's data. `answers` maps each agency asked to its AnswerStatus.
 
-    A coordinate may be disclosed in one record and null in another, so the four sets may overlap; all lie within the
-    selection. `sensitivity` is the greatest that was touched, None when nothing was.
+    A coordinate may be disclosed in one record and null in another, so the sets may overlap; all lie within the
+    selection. `derived` are those that were not shown, but what was shown was computed from them.
+    `sensitivity` is the greatest that was touched, None when nothing was.
     """
 
     # told to the person
@@ -121,6 +122,7 @@ class Access:
     null: AbstractSet[Coordinate]
     withheld: AbstractSet[Coordinate]
     failed: AbstractSet[Coordinate]
+    derived: AbstractSet[Coordinate] = frozenset()
     sensitivity: str | None
     purpose: str | None
     legal_basis: str | None
@@ -232,6 +234,7 @@ def recorded_entry(
         null=marked(read, person["null"]),
         withheld=marked(read, person["withheld"]),
         failed=marked(read, person["failed"]),
+        derived=marked(read, person["derived"]),
         sensitivity=person["sensitivity"],
         purpose=person["purpose"],
         legal_basis=person["legal_basis"],
@@ -300,6 +303,7 @@ def _person_part(
         "null": bitmap(read, access.null),
         "withheld": bitmap(read, access.withheld),
         "failed": bitmap(read, access.failed),
+        "derived": bitmap(read, access.derived),
         "sensitivity": access.sensitivity,
         "purpose": access.purpose,
         "legal_basis": access.legal_basis,

@@ -233,6 +233,7 @@ def _exported(entry: Entry) -> dict[str, Any]:
         "null": sorted(access.null),
         "withheld": sorted(access.withheld),
         "failed": sorted(access.failed),
+        "derived": sorted(access.derived),
     }
     return person | spelled | {"staff": staff | {"variables": access.variables}}
 

@@ -58,7 +58,7 @@ class Ids:
     def sealed(self, client: str, *parts: str) -> str:
         """The opaque id of what the parts name (kind first), good for this client only."""
         box = self._siv.encrypt("\x1f".join(parts).encode(), [client.encode()])
-        return base64.urlsafe_b64encode(box).decode().rstrip("=")
+        return _spelled(box)
 
     def opened(self, client: str, sealed: str) -> tuple[str, ...] | None:
         """The parts that were sealed for this client; None for anything else, whatever is wrong with it."""
@@ -66,9 +66,15 @@ class Ids:
             return None
         try:
             box = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+            if _spelled(box) != sealed:
+                return None  # one id has one spelling
             return tuple(self._siv.decrypt(box, [client.encode()]).decode().split("\x1f"))
         except (InvalidTag, ValueError, binascii.Error):
             return None
+
+
+def _spelled(box: bytes) -> str:
+    return base64.urlsafe_b64encode(box).decode().rstrip("=")
 
 
 def _derived(root: bytes, label: str) -> bytes:

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import JWKRegistry, Key, KeySet
 
 FRESH_S = 600.0
 LONGEST_S = 3600.0
 BETWEEN_S = 30.0
+BETWEEN_EMPTY_S = 1.0
 MOST_KEYS = 20
 TYPES = frozenset({"EC", "RSA", "OKP"})
 
@@ -55,7 +56,8 @@ class IssuerKeys:
         return float("inf") if self._fetched_s is None else self._monotonic_s() - self._fetched_s
 
     def _may_try(self) -> bool:
-        return self._tried_s is None or not self._keys.keys or self._monotonic_s() - self._tried_s >= BETWEEN_S
+        pause = BETWEEN_S if self._keys.keys else BETWEEN_EMPTY_S
+        return self._tried_s is None or self._monotonic_s() - self._tried_s >= pause
 
     async def _refresh(self) -> None:
         self._tried_s = self._monotonic_s()
@@ -70,12 +72,20 @@ class IssuerKeys:
 
 
 def _usable(published: Any) -> KeySet:
-    """Public signing keys with an id, of the kinds that we check with; private parts are dropped."""
-    private = {"d", "p", "q", "dp", "dq", "qi", "k"}
-    keys = [
-        {name: value for name, value in key.items() if name not in private}
-        for key in published["keys"][:MOST_KEYS]
-        if key.get("kty") in TYPES and isinstance(key.get("kid"), str) and key.get("use", "sig") == "sig"
-    ]
-    usable: Any = {"keys": keys}
-    return KeySet.import_key_set(usable)
+    """Public signing keys with an id, of the kinds that we check with; others are ignored (RFC 7517 §5)."""
+    listed = published["keys"]
+    if not isinstance(listed, list):
+        raise TypeError("keys")
+    return KeySet([key for each in listed[:MOST_KEYS] if (key := _key(each)) is not None])
+
+
+def _key(published: Any) -> Key | None:
+    private = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+    if not isinstance(published, dict) or published.get("kty") not in TYPES or published.get("use", "sig") != "sig":
+        return None
+    if not isinstance(published.get("kid"), str):
+        return None
+    try:
+        return JWKRegistry.import_key({name: value for name, value in published.items() if name not in private})
+    except (JoseError, ValueError, KeyError, TypeError):
+        return None

@@ -103,7 +103,18 @@ Ruling = Mapping[Need, Verdict]
 
 _REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
     (RefusalCode.STEP_UP_REQUIRED, {"assurance": 3, "fresh": True}),
+    (RefusalCode.DISPUTED, {"assurance": 3, "fresh": True, "dispute": False}),
     (RefusalCode.OUT_OF_TIME, {"assurance": 3, "fresh": True, "opened_in_time": True}),
+    (RefusalCode.NOT_ACCESSIBLE, {"assurance": 3, "fresh": True, "child_age": 0}),
+    (
+        RefusalCode.EVIDENCE_REQUIRED,
+        {
+            "assurance": 3,
+            "fresh": True,
+            "order_agencies": frozenset(each.name for each in Agency),
+            "order_sensitivity": 5,
+        },
+    ),
     (
         RefusalCode.EVIDENCE_REQUIRED,
         {
@@ -144,7 +155,12 @@ class Policies:
     def ruling(self, facts: Facts, needs: Sequence[Need]) -> Ruling:
         """A verdict on every need. Facts decide alone, so that a verdict may be remembered with them."""
         missing = [need for need in dict.fromkeys(needs) if (facts, need) not in self._remembered]
-        for need, verdict in self._decided(facts, missing).items():
+        try:
+            decided = self._decided(facts, missing)
+        except PolicyError as error:
+            self._alert(str(error))
+            return {need: Verdict(Effect.WITHHOLD, (), RefusalCode.NOT_ACCESSIBLE) for need in needs}
+        for need, verdict in decided.items():
             self._remembered[facts, need] = verdict
         found = {need: self._remembered[facts, need] for need in needs}
         while len(self._remembered) > _REMEMBERED:
@@ -154,19 +170,15 @@ class Policies:
     def _decided(self, facts: Facts, needs: Sequence[Need]) -> dict[Need, Verdict]:
         if not needs:
             return {}
-        try:
-            verdicts = self._first(facts, needs)
-            for code, changes in _REMEDIES:
-                open_needs = [need for need in needs if verdicts[need].refusal is RefusalCode.OUT_OF_SCOPE]
-                changed = replace(facts, **changes)
-                if not open_needs or changed == facts:
-                    continue
-                for need, verdict in self._first(changed, open_needs).items():
-                    if verdict.shows:
-                        verdicts[need] = replace(verdicts[need], refusal=code)
-        except PolicyError as error:
-            self._alert(str(error))
-            return {need: Verdict(Effect.WITHHOLD, (), RefusalCode.NOT_ACCESSIBLE) for need in needs}
+        verdicts = self._first(facts, needs)
+        for code, changes in _REMEDIES:
+            unexplained = [need for need in needs if verdicts[need].refusal is RefusalCode.OUT_OF_SCOPE]
+            changed = replace(facts, **changes)
+            if not unexplained or changed == facts:
+                continue
+            for need, verdict in self._first(changed, unexplained).items():
+                if verdict.shows:
+                    verdicts[need] = replace(verdicts[need], refusal=code)
         return verdicts
 
     def _first(self, facts: Facts, needs: Sequence[Need]) -> dict[Need, Verdict]:

@@ -75,6 +75,8 @@ class TokenCheck:
         except (JoseError, ValueError) as wrong:
             raise UnauthenticatedError("The token is not a signed JWT.") from wrong
         header = unverified.headers()
+        if not isinstance(header, dict):
+            raise UnauthenticatedError("The token is not a signed JWT.")
         if _FOREIGN_KEYS & header.keys():
             raise UnauthenticatedError(
                 "The token's header may not carry a key, a certificate, a URL or critical extensions."
@@ -109,22 +111,22 @@ class TokenCheck:
             raise UnauthenticatedError("The token is not valid yet.")
         if "cnf" in claims:
             raise UnauthenticatedError("This token is bound to a key and may not be sent as Bearer.")
-        subject = _text(claims, "sub")
-        if not _SUBJECT.fullmatch(subject):
-            raise UnauthenticatedError("The token's subject is not one of ours.")
-        acting = claims.get("act")
+        signed_in_at = _instant(claims, "auth_time") if "auth_time" in claims else None
+        if signed_in_at is not None and signed_in_at > now + AHEAD:
+            raise UnauthenticatedError("The token says that the sign-in is yet to come.")
+        viewer, on_behalf_of = _parties(claims)
         return Viewer(
-            person=PersonId(subject),
+            person=viewer,
             client=_text(claims, "client_id"),
             roles=_roles(claims.get("roles")),
             assurance=ASSURANCE.get(str(claims.get("acr")), Assurance.LOW),
-            signed_in_at=_instant(claims, "auth_time") if "auth_time" in claims else None,
+            signed_in_at=signed_in_at,
             token_id=_text(claims, "jti"),
             expires_at=expires,
             office=_optional(claims, "office"),
             agency=_optional(claims, "agency"),
             name=_optional(claims, "name"),
-            on_behalf_of=PersonId(_text(acting, "sub")) if isinstance(acting, dict) else None,
+            on_behalf_of=on_behalf_of,
             case=_optional(claims, "case"),
         )
 
@@ -132,11 +134,29 @@ class TokenCheck:
 def _mapping(payload: bytes | None) -> dict[str, Any]:
     try:
         claims = json.loads(payload or b"")
-    except ValueError as wrong:
+    except (ValueError, RecursionError) as wrong:
         raise UnauthenticatedError("The token's claims are not JSON.") from wrong
     if not isinstance(claims, dict):
         raise UnauthenticatedError("The token's claims are not an object.")
     return claims
+
+
+def _parties(claims: dict[str, Any]) -> tuple[PersonId, PersonId | None]:
+    """Who asks, and for whom: with `act` the actor asks on behalf of the token's subject (RFC 8693 §4.1)."""
+    subject = _person(claims)
+    if "act" not in claims:
+        return subject, None
+    actor = claims["act"]
+    if not isinstance(actor, dict):
+        raise UnauthenticatedError("The token's claim act is not an object.")
+    return _person(actor), subject
+
+
+def _person(claims: dict[str, Any]) -> PersonId:
+    subject = _text(claims, "sub")
+    if not _SUBJECT.fullmatch(subject):
+        raise UnauthenticatedError("The token's subject is not one of ours.")
+    return PersonId(subject)
 
 
 def _text(claims: dict[str, Any], name: str) -> str:

@@ -53,7 +53,7 @@ async def parents(parent: Parent, info: In) -> list[RegisteredParent] | None:
         return None
     return [
         RegisteredParent(
-            person=context.person(one.parent, hand.register, hand.shown, Part.PARENT, hand.case_id),
+            person=context.person(one.parent, hand.register, hand.shown.allowed(Part.PARENT), hand.case_id),
             relation=one.relation,
             custody=one.custody,
         )

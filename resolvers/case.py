@@ -33,7 +33,7 @@ def hand(info: In, parent: Case) -> Hand:
 
 def person(context: Context, held: Hand) -> Person:
     """The deceased, or the child."""
-    return context.person(held.record.subject, held.register, held.shown, Part.PERSON, held.case_id)
+    return context.person(held.record.subject, held.register, held.shown.allowed(Part.PERSON), held.case_id)
 
 
 async def shown(context: Context, held: Hand) -> EstateCase | BirthCase:
@@ -95,7 +95,7 @@ def _known(info: In, parent: Mandate, subject: PersonId | None) -> Person | None
     held = context_of(info).hands[parent.ref]
     if subject is None or subject not in held.register.persons:
         return None
-    return context_of(info).person(subject, held.register, held.shown, Part.HOLDER, held.case_id)
+    return context_of(info).person(subject, held.register, held.shown.allowed(Part.HOLDER), held.case_id)
 
 
 @resolves(Case, "answers")

@@ -34,9 +34,15 @@ from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId, SectorId
 from schema.person import Person
 from schema.scalars import Coordinate
+from schema.viewer import Assurance
 
 REGION = {CaseKind.ESTATE: Region.ESTATE, CaseKind.BIRTH: Region.BIRTH}
 PRESENCE = Need(Agency.REGISTRY, Sensitivity.PRESENCE)
+CLAIM = frozenset(
+    {"Person.id", *(f"CaseCandidate.{name}" for name in ("kind", "person", "relation", "opensUntil", "obstacle"))}
+)
+"""What a candidate with an obstacle still says: that the viewer has a claim, and what stands in its way."""
+ASSURED = authority.ASSURANCE[Assurance.HIGH]
 HIGH_ONLY: Coordinate = Coordinate("Person.maskedRegistrationNumber")
 """Shown at HIGH assurance only, whatever the row says."""
 
@@ -44,18 +50,22 @@ HIGH_ONLY: Coordinate = Coordinate("Person.maskedRegistrationNumber")
 class Shown:
     """A ruling laid over the coordinates that a document reads in one region."""
 
-    def __init__(self, facts: Facts, region: Region, reads: Sequence[Read], ruling: Ruling) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        reads: Sequence[tuple[Read, Need]],
+        ruling: Ruling,
+        always: frozenset[str] = frozenset(),
+    ) -> None:
+        """`always` is shown whatever the ruling: what says nothing but that the viewer has a claim of their own."""
         self.facts = facts
         self._verdicts: dict[tuple[Coordinate, Part], Verdict] = {}
         self._refused: dict[tuple[Coordinate, Part], tuple[Sensitivity, RefusalCode]] = {}
-        for read in reads:
-            needed = need(read, region)
-            if needed is None or read.inherited:
-                continue
+        for read, needed in reads:
             verdict = ruling[needed]
             self._verdicts[read.coordinate, read.part] = verdict
-            code = verdict.refusal if not verdict.shows else None
-            if code is None and read.coordinate == HIGH_ONLY and facts.assurance < 3:
+            code = verdict.refusal if not verdict.shows and read.coordinate not in always else None
+            if code is None and read.coordinate == HIGH_ONLY and facts.assurance < ASSURED:
                 code = RefusalCode.STEP_UP_REQUIRED
             if code is not None:
                 self._refused[read.coordinate, read.part] = (needed.sensitivity, code)
@@ -242,18 +252,16 @@ class Context:
         except GraphQLError:
             self.attempts.append(Attempt(record.subject, record, None))
             raise
-        shown = self.shown(
-            REGION[record.kind],
-            authority.facts(
-                self.viewer,
-                mine.role,
-                mine.purpose,
-                register,
-                active=True,
-                case_opened_on=authority.day_of(record.opened_at),
-                now=self.now,
-            ),
+        facts = authority.facts(
+            self.viewer,
+            mine.role,
+            mine.purpose,
+            register,
+            active=True,
+            case_opened_on=authority.day_of(record.opened_at),
+            now=self.now,
         )
+        shown = self.shown(facts, REGION[record.kind])
         verdict = self.house.policies.ruling(shown.facts, [PRESENCE])[PRESENCE]
         if not verdict.shows:
             raise self._refusal(Attempt(record.subject, record, verdict.refusal))
@@ -261,32 +269,37 @@ class Context:
         self.hands[record.id] = hand
         return hand
 
-    def shown(self, region: Region, facts: Facts) -> Shown:
-        """The ruling on everything the document reads in a region."""
-        reads = sorted(self.plan.reads.get(region, ()), key=lambda read: (read.coordinate, read.part.value))
-        needs = [needed for read in reads if (needed := need(read, region)) is not None]
-        return Shown(facts, region, reads, self.house.policies.ruling(facts, needs))
+    def shown(self, facts: Facts, *regions: Region, always: frozenset[str] = frozenset()) -> Shown:
+        """The ruling on everything the document reads in these regions."""
+        reads = [
+            (read, needed)
+            for region in regions
+            for read in sorted(self.plan.reads.get(region, ()), key=lambda read: (read.coordinate, read.part.value))
+            if not read.inherited and (needed := need(read, region)) is not None
+        ]
+        return Shown(facts, reads, self.house.policies.ruling(facts, [needed for _, needed in reads]), always)
 
-    def own_region(self, region: Region = Region.SELF) -> Own:
-        """The ruling on the viewer's own data."""
-        shown = self.shown(region, authority.own_facts(self.viewer, self.now))
-        self.own.setdefault(self.viewer.person, Own(shown))
-        return Own(shown)
+    def own_region(self) -> Own:
+        """The ruling on the viewer's own data, wherever the document reads it."""
+        own = self.own.get(self.viewer.person)
+        if own is None:
+            facts = authority.own_facts(self.viewer, self.now)
+            own = Own(self.shown(facts, Region.SELF, Region.LOG, always=frozenset({"Person.id"})))
+            self.own[self.viewer.person] = own
+        return own
 
     def claimed(self, claim: Claim, register: FamilyRegister) -> Shown:
         """The ruling as it would be if the viewer opened the case today."""
-        return self.shown(
-            Region.CANDIDATE,
-            authority.facts(
-                self.viewer,
-                claim.role,
-                claim.purpose,
-                register,
-                active=True,
-                case_opened_on=authority.day_of(self.now),
-                now=self.now,
-            ),
+        facts = authority.facts(
+            self.viewer,
+            claim.role,
+            claim.purpose,
+            register,
+            active=True,
+            case_opened_on=authority.day_of(self.now),
+            now=self.now,
         )
+        return self.shown(facts, Region.CANDIDATE, always=CLAIM)
 
     def _refusal(self, attempt: Attempt) -> GraphQLError:
         self.attempts.append(attempt)
@@ -294,10 +307,9 @@ class Context:
 
     # ------------------------------------------------------------ persons
 
-    def person(self, subject: PersonId, register: FamilyRegister, shown: Shown, part: Part, case: str = "") -> Person:
-        """A person of the register as far as the ruling shows them."""
+    def person(self, subject: PersonId, register: FamilyRegister, may: frozenset[Coordinate], case: str = "") -> Person:
+        """A person of the register, with the fields that may be shown."""
         found = register.persons[subject]
-        may = shown.allowed(part)
 
         def field_(name: str, value: Any) -> Any:
             return value if f"Person.{name}" in may else None

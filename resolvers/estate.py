@@ -46,7 +46,7 @@ async def heirs(parent: Parent, info: In) -> list[Heir] | None:
 
 def _heir(context: Context, hand: Hand, share: HeirShare) -> Heir:
     def person(subject: Any) -> Person:
-        return context.person(subject, hand.register, hand.shown, Part.HEIR, hand.case_id)
+        return context.person(subject, hand.register, hand.shown.allowed(Part.HEIR), hand.case_id)
 
     return Heir(
         person=person(share.person),

@@ -10,7 +10,7 @@ from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_
 from audit.entry import Outcome, Records, leaf_hash
 from audit.reading import EVERYTHING, Filter, Page
 from audit.store import Placed
-from resolvers import errors
+from resolvers import errors, sections
 from resolvers.context import Context, Hand
 from resolvers.plan import Part, Region
 from schema.access import (
@@ -174,13 +174,15 @@ async def _subject(context: Context, subject: PersonId | None) -> Person | None:
     """The person of an entry, where the viewer may know them: themself, or somebody of a case that was entered."""
     if subject is None:
         return None
+    asked = context.plan.coordinates(Region.LOG)
     for hand in context.hands.values():
         if subject == hand.record.subject:
-            return context.person(subject, hand.register, hand.shown, Part.PERSON, hand.case_id)
+            may = sections.permitted(context, hand, {c for c in asked if c.startswith("Person.")})
+            return context.person(subject, hand.register, may, hand.case_id)
     if subject != context.viewer.person:
         return None
-    own_ = context.own_region(Region.LOG)
-    return context.person(subject, await context.register(subject, Purpose.SUBJECT_ACCESS.name), own_.shown, Part.SELF)
+    register = await context.register(subject, Purpose.SUBJECT_ACCESS.name)
+    return context.person(subject, register, context.own_region().shown.allowed(Part.SELF))
 
 
 def _role(roles: Iterable[str]) -> Role:

@@ -28,6 +28,7 @@ from resolvers.operation_types import Asked, Reply
 from resolvers.plan import Part, Plan, Plans, Region
 from resolvers.recording import RecordingExecutor
 from resolvers.roots import Change
+from resolvers.sections import SUMMARY_READS, permitted
 from resolvers.witness import Leak, Seen, Subject, Witness
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, RefusalCode
@@ -35,6 +36,7 @@ from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId
 from schema.scalars import Coordinate
 
+SUMMARY = Coordinate("EstateCase.summary")
 ROLES = {Part.PERSON: {CaseKind.ESTATE: "deceased", CaseKind.BIRTH: "child"}}
 """The words of the access log for the case's person; other parts are called by their own value."""
 
@@ -126,6 +128,8 @@ class Graph:
             seen = Witness(context.plan, context.completed, rulings, context.viewer.person).look(data)
         except Leak as leak:
             data, problems = None, [_incident(leak, coordinate=str(leak))]
+        except Exception as error:
+            data, problems = None, [_incident(error)]
         if data is not None and not await self._still_entitled(context):
             data, seen, problems = None, {}, [_formatted(errors.refused(RefusalCode.NOT_ACCESSIBLE))]
         try:
@@ -269,11 +273,14 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
     else:
         outcome = Outcome.REFUSED if withheld else Outcome.FAILED
     is_main = hand is not None and part is Part.PERSON
+    derived: frozenset[Coordinate] = frozenset()
+    if hand is not None and SUMMARY in told.disclosed:
+        derived = permitted(context, hand, set(SUMMARY_READS)) - told.disclosed
     return _entry(
         context,
         hand,
         task=Task.LOG_VIEW if Region.LOG in regions else _task(context, person),
-        selection=selection_of(context.house.schema_hash, read),
+        selection=selection_of(context.house.schema_hash, read | derived),
         subject=person,
         subject_role=ROLES[part][hand.record.kind] if is_main and hand else part.value,
         records={name: Records(len(keys), tuple(sorted(keys))) for name, keys in told.records.items()},
@@ -284,6 +291,7 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
         null=told.null & read,
         withheld=withheld,
         failed=told.failed & read,
+        derived=derived,
         sensitivity=_greatest(context, touched),
         purpose=None if hand else "SUBJECT_ACCESS",
         legal_basis=None if hand else "PIPA 35",

@@ -99,7 +99,7 @@ class Plan:
         return all(collected.name.startswith("__") for collected in self.fields.of_root(self).values())
 
 
-_REGIONS = {region.value: region for region in Region}
+_REGIONS = {region.value: region for region in Region} | {"AccessEntry": Region.LOG}
 _PART_OF_REGION = {Region.SELF: Part.SELF, Region.LOG: Part.SELF}
 _PARTS: Mapping[str, Part] = {
     "EstateCase.deceased": Part.PERSON,

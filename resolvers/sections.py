@@ -259,14 +259,12 @@ async def _finance(
             requested_at=inquiry.opened_at,
             retrieved_at=inquiry.retrieved_at or context.now,
         )
-    answered = await loader.load(
-        replace(
-            question,
-            ticket=Ticket(inquiry.ticket, inquiry.expected_by) if inquiry else None,
-            idempotency=f"{hand.case_id}:{generation}",
-            callback_url=house.callback_url if hand.region is Region.ESTATE else None,
-        )
-    )
+    question = replace(question, callback_url=house.callback_url if hand.region is Region.ESTATE else None)
+    ticket = Ticket(inquiry.ticket, inquiry.expected_by) if inquiry else None
+    answered = await loader.load(replace(question, ticket=ticket, idempotency=f"{hand.case_id}:{generation}"))
+    if answered.answer.status is AnswerStatus.EXPIRED and Agency.FINANCE in hand.renewed:
+        inquiry, generation = None, generation + 1
+        answered = await loader.load(replace(question, ticket=None, idempotency=f"{hand.case_id}:{generation}"))
     if answered.ticket is not None and inquiry is None:
         await house.cases.inquire(
             hand.case_id,
@@ -278,7 +276,8 @@ async def _finance(
             context.now,
             context.now + timedelta(seconds=house.limits.poll_every_s),
         )
-    ticket = answered.ticket.reference if answered.ticket else inquiry.ticket if inquiry else None
-    if answered.kept is not None and ticket is not None:
-        await house.cases.keep(ticket, house.sealed(answered.kept, ticket), context.now, answered.answer.visible_until)
+    reference = answered.ticket.reference if answered.ticket else inquiry.ticket if inquiry else None
+    if answered.kept is not None and reference is not None:
+        kept = house.sealed(answered.kept, reference)
+        await house.cases.keep(reference, kept, context.now, answered.answer.visible_until)
     return answered

@@ -22,6 +22,11 @@ RECENT = timedelta(days=730)
 MOST = 20
 """Deceased relatives looked at for one viewer."""
 
+OBSTACLES = frozenset(
+    {None, RefusalCode.STEP_UP_REQUIRED, RefusalCode.OUT_OF_TIME, RefusalCode.EVIDENCE_REQUIRED, RefusalCode.DISPUTED}
+)
+"""With these a candidate is still shown; with any other there is nothing that the viewer may know or do."""
+
 Parent = strawberry.Parent[Viewer]
 
 
@@ -43,9 +48,9 @@ def viewer(context: Context) -> Viewer:
 async def person(parent: Parent, info: In) -> Person | None:
     """The signed-in person, from the register."""
     context = context_of(info)
-    own = context.own_region()
+    may = context.own_region().shown.allowed(Part.SELF)
     me = context.viewer.person
-    if not own.shown.allowed(Part.SELF) & {"Person.name", "Person.birthDate", "Person.address", "Person.sex"}:
+    if may <= {"Person.id"}:
         return Person(
             id=strawberry.ID(context.sealed("Person", "", me)),
             name=None,
@@ -57,7 +62,7 @@ async def person(parent: Parent, info: In) -> Person | None:
             subject=me,
         )
     register = await context.register(me, Purpose.SUBJECT_ACCESS.name)
-    return context.person(me, register, own.shown, Part.SELF)
+    return context.person(me, register, may)
 
 
 @resolves(Viewer, "cases")
@@ -112,12 +117,12 @@ async def _candidate(context: Context, kind: CaseKind, subject: PersonId) -> Cas
     if claim is None:
         return None
     shown, refusal = standing(context, claim, register)
-    if refusal is RefusalCode.NOT_ACCESSIBLE:
+    if refusal not in OBSTACLES:
         return None
     context.own[subject] = Own(shown)
     return CaseCandidate(
         kind=kind,
-        person=context.person(subject, register, shown, Part.PERSON),
+        person=context.person(subject, register, shown.allowed(Part.PERSON)),
         relation=claim.relation,
         opens_until=claim.opens_until,
         obstacle=Refusal(code=refusal) if refusal else None,

@@ -57,7 +57,7 @@ class Seen:
 SETTLED = frozenset({AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus.PARTIAL, AnswerStatus.EXISTENCE_ONLY})
 
 
-OWN = frozenset({"Viewer", "AccessEntryConnection"})
+OWN = frozenset({"Viewer", "AccessEntryConnection", "AccessEntry"})
 """Types that are about the person at hand, or else the viewer."""
 
 
@@ -142,9 +142,9 @@ class Witness:
         if status is not None:
             answered = status in SETTLED
         region, part = entered(type_name, subject.region if subject else None, subject.part if subject else None)
-        person = getattr(source, "subject", None) or getattr(getattr(source, "person", None), "subject", None)
-        if person is None and type_name in OWN:
-            person = subject.person if subject else self._viewer
+        person: PersonId | None = self._viewer if subject is None else subject.person
+        if type_name not in OWN:
+            person = getattr(source, "subject", None) or getattr(getattr(source, "person", None), "subject", None)
         if region is None or part is None or person is None:
             return _Place(subject, ruled, answered)
         if subject is None or region is not subject.region:

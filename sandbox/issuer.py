@@ -75,7 +75,8 @@ class Issuer:
             "auth_time": int((auth_time or now).timestamp()),
             "roles": list(persona.roles),
         }
-        said = {"office": persona.office, "agency": persona.agency, "case": case}
+        named = persona.title.partition(",")[0] if persona.office else None
+        said = {"office": persona.office, "agency": persona.agency, "name": named, "case": case}
         claims |= {name: value for name, value in said.items() if value is not None}
         header = {"alg": "ES256", "typ": "at+jwt", "kid": self._key.kid}
         return jwt.encode(header, claims, self._key, algorithms=["ES256"])

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +33,6 @@ from serving.pictures import Json
 from serving.running import Running, newest
 
 ONESTOP: Final = (sys.executable, "-m", "app")
-AGENCIES: Final = ("LAND", "FINANCE", "PENSIONS", "TAX", "HEALTH", "VEHICLES")
 ANSWERED: Final = frozenset({"COMPLETE", "NONE_HELD", "EXISTENCE_ONLY"})
 NOT_PERSONAL: Final = frozenset({"Withheld", "Refusal"})
 """Types that say what was not shown: no entry has them."""
@@ -49,11 +48,13 @@ class NotHeld(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is made to go wrong about one person at one institution. `names`: what an answer may call the institution."""
+    """What is made to go wrong about one person at one institution, which answers may call by any of `names`."""
 
     agency: str
     names: frozenset[str]
     setting: Mapping[str, str]
+
+    told: str
 
     @property
     def expected_by(self) -> str | None:
@@ -63,10 +64,16 @@ class Fault:
 
 def faults(today: date) -> tuple[Fault, ...]:
     """A bank that fails and a pension scheme that answers in 13 days."""
+    failing = {"kind": "FAILED", "institution": "011"}
     late = {"kind": "LATE", "institution": "KTCU", "expectedBy": (today + timedelta(days=13)).isoformat()}
     return (
-        Fault("FINANCE", frozenset({"011", "NH농협은행"}), {"kind": "FAILED", "institution": "011"}),
-        Fault("PENSIONS", frozenset({"KTCU", "한국교직원공제회"}), late),
+        Fault("FINANCE", frozenset({"011", "NH농협은행"}), failing, "NH농협은행 fails to answer FINANCE"),
+        Fault(
+            "PENSIONS",
+            frozenset({"KTCU", "한국교직원공제회"}),
+            late,
+            f"KTCU (한국교직원공제회) answers PENSIONS on {late['expectedBy']} only",
+        ),
     )
 
 
@@ -82,22 +89,19 @@ def run(*, keep: bool) -> int:
             console.print("Starting the sandbox's sign-in and seven agencies, and the API ...")
             with command.serving() as (server, running, people):
                 for doubt in shown(console, command, running, people):
-                    doubts.append(doubt)  # noqa: PERF402 - kept one by one, as a later step may raise
-                _look_next(console, running, keep=keep)
+                    doubts.append(doubt)
+                    _tell(doubt)
+                console.print(pictures.next_steps(running.url or "", keep=keep, held=not doubts))
                 if keep:
-                    _tell(doubts)
                     _keep(console, server, running)
     except NotHeld as not_held:
         doubts.append(str(not_held))
-    if not keep or not doubts:
-        _tell(doubts)
+        _tell(str(not_held))
     return 1 if doubts else 0
 
 
-def _tell(doubts: Iterable[str]) -> None:
-    for doubt in doubts:
-        sys.stderr.write(f"This did not hold: {doubt}\n")
-    sys.stderr.flush()
+def _tell(doubt: str) -> None:
+    sys.stderr.write(f"This did not hold: {doubt}.\n")
 
 
 # ---------------------------------------------------------------- the command
@@ -231,7 +235,7 @@ class Asker:
     def ask(self, document: str, **variables: Any) -> Reply:
         """An answer without errors."""
         # With the names of the types the answer itself tells which coordinates it shows.
-        typed = document.replace("{", "{ __typename", 1) if "mutation" in document else _typed(document)
+        typed = document.replace("{", "{ __typename ")
         started = time.perf_counter()
         status, headers, body = exchange(
             "POST",
@@ -243,13 +247,10 @@ class Asker:
         seconds = time.perf_counter() - started
         if status != 200 or "errors" in body:
             said = "; ".join(error["message"] for error in body.get("errors", ()))
-            raise NotHeld(f"a question was answered with status {status} and errors: {said or 'none'}")
+            name = document.split("(")[0].split()[1]
+            raise NotHeld(f"the question {name} came with status {status} and errors: {said or 'none'}")
         ids = tuple(each.strip() for each in headers.get("access-log", "").split(",") if each.strip())
         return Reply(body["data"], ids, f"sha256:{hashlib.sha256(typed.encode()).hexdigest()}", seconds)
-
-
-def _typed(document: str) -> str:
-    return document.replace("{", "{ __typename ")
 
 
 def set_fault(running: Running, fault: Fault, sector_id: str) -> None:
@@ -268,8 +269,23 @@ def fired(running: Running, fault: Fault, sector_id: str) -> int:
 # ---------------------------------------------------------------- what is shown
 
 
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One persona's question and what came back."""
+
+    asker: Asker
+    viewer: Json
+    case_id: str
+    reply: Reply
+
+    @property
+    def case(self) -> Json:
+        case: Json = self.reply.data["case"]
+        return case
+
+
 def shown(console: Console, command: Command, running: Running, people: Json) -> Iterator[str]:
-    """Ask, print, and give every doubt."""
+    """Ask, print what came back, and give every doubt."""
     today = date.fromisoformat(people["today"])
     sector_ids = people["personas"][0]["case"]["deceased"]["sectorIds"]
     going_wrong = faults(today)
@@ -277,23 +293,156 @@ def shown(console: Console, command: Command, running: Running, people: Json) ->
         set_fault(running, fault, sector_ids[fault.agency])
     with ThreadPoolExecutor(2) as both:
         heir, parent = (Asker(running.url or "", token) for token in both.map(command.token, ("heir", "parent")))
-    console.print(_preface(running, going_wrong))
+    console.print(pictures.preface(running.url or "", [fault.told for fault in going_wrong]))
 
-    viewer, case_id = opened(heir, pictures.OPEN_ESTATE)
-    estate = heir.ask(pictures.ESTATE, id=case_id)
-    _print(console, pictures.estate_picture(estate.data["case"], viewer), estate)
-    yield from unanswered(estate.data["case"], going_wrong)
-    yield from unclear(estate.data["case"])
+    estate = story(heir, "ESTATE", pictures.OPEN_ESTATE, pictures.ESTATE)
+    console.print(*pictures.estate_picture(estate.case, estate.viewer), _took(estate.reply), sep="")
+    yield from unanswered(estate.case, going_wrong)
+    yield from glossed_over(estate.case)
     for fault in going_wrong:
         if not fired(running, fault, sector_ids[fault.agency]):
-            yield f"{fault.agency} was never asked about what was made to go wrong there."
-    estate_entries = yield from recorded(console, command, heir, case_id, estate)
+            yield f"what was made to go wrong at {fault.agency} was never met"
 
-    viewer, case_id = opened(parent, pictures.OPEN_BIRTH)
-    birth = parent.ask(pictures.BIRTH, id=case_id)
-    _print(console, pictures.birth_picture(birth.data["case"], viewer, today), birth)
-    yield from unanswered(birth.data["case"], ())
-    birth_entries = yield from recorded(console, command, parent, case_id, birth)
+    birth = story(parent, "BIRTH", pictures.OPEN_BIRTH, pictures.BIRTH)
+    console.print(*pictures.birth_picture(birth.case, birth.viewer, today), _took(birth.reply), sep="")
+    yield from unanswered(birth.case, ())
+
+    yield from _log_shown(console, command, [estate, birth])
 
 
-def _print(console: Console, picture: Iterable[Any], reply: Reply) -> None: ...
+def story(asker: Asker, kind: str, opening: str, question: str) -> Story:
+    """Find the first candidate of this kind, open the case and ask everything about it."""
+    viewer = asker.ask(pictures.VIEWER).data["viewer"]
+    candidate = next((each for each in viewer["candidates"] if each["kind"] == kind), None)
+    if candidate is None:
+        raise NotHeld(f"nobody is a candidate for a case of kind {kind}")
+    wanted = {"candidate": candidate["person"]["id"], "idempotencyKey": str(uuid4())}
+    opened = asker.ask(opening, input=wanted).data["opened"]
+    if opened["refusal"] is not None:
+        raise NotHeld(f"the case of kind {kind} was not opened: {opened['refusal']['message']}")
+    case_id = opened["case"]["id"]
+    return Story(asker, viewer, case_id, asker.ask(question, id=case_id))
+
+
+def _took(reply: Reply) -> Text:
+    return Text(
+        f"\nOne request, {len(reply.entry_ids)} log entries before the answer, {reply.seconds * 1000:.0f} ms.", "dim"
+    )
+
+
+def _log_shown(console: Console, command: Command, stories: Sequence[Story]) -> Iterator[str]:
+    """The entries that the questions left, as the API and as the log itself have them."""
+    found = [story.asker.ask(pictures.ENTRIES, id=story.case_id).data for story in stories]
+    with ThreadPoolExecutor(2) as both:
+        lines = both.submit(command.output, "log", "export", "--data", str(command.data))
+        verdict = both.submit(command.result, "log", "verify", "--json", "--data", str(command.data))
+    exported = {entry["id"]: entry for entry in map(json.loads, lines.result().splitlines())}
+    roles = {entry_id: entry["subject_role"] for entry_id, entry in exported.items()}
+    for each, data in zip(stories, found, strict=True):
+        theirs = set(each.reply.entry_ids)
+        entries = [edge["node"] for edge in data["node"]["accessLog"]["edges"] if edge["node"]["id"] in theirs]
+        own = {edge["node"]["id"] for edge in data["own"]["edges"]}
+        yield from unrecorded(each.reply, entries, exported)
+        if entries:
+            console.print(
+                pictures.chapter(f"What the log kept of {each.case['number']}", *pictures.entries(entries, roles, own))
+            )
+    yield from unverified(*verdict.result())
+    console.print(
+        pictures.chapter(
+            "The log as a whole",
+            f"`onestop log export` gives {len(exported)} entries: these, and those of finding and opening the cases.",
+            f"`onestop log verify` says: {verdict.result()[1].strip()}",
+        )
+    )
+
+
+# ---------------------------------------------------------------- what has to hold
+
+
+def unanswered(case: Json, going_wrong: Iterable[Fault]) -> Iterator[str]:
+    """Agencies that did not answer, unless it is what was made to go wrong, and all of that."""
+    fault_of = {fault.agency: fault for fault in going_wrong}
+    for name in pictures.SECTIONS:
+        answer = case[name]["answer"]
+        fault = fault_of.get(answer["agency"])
+        if fault is None:
+            if answer["status"] not in ANSWERED or answer["problems"]:
+                yield f"{answer['agency']} did not answer well: {pictures.words(answer['status'])}"
+            continue
+        institutions = {problem["institution"] for problem in answer["problems"]}
+        if answer["status"] != "PARTIAL" or not institutions or institutions - fault.names:
+            told = ", ".join(map(str, institutions)) or "nothing"
+            yield f"{answer['agency']} does not tell exactly what was made to go wrong there, but {told}"
+        if answer["expectedBy"] != fault.expected_by:
+            yield f"{answer['agency']} is expected by {answer['expectedBy']} and was set to {fault.expected_by}"
+
+
+def glossed_over(estate: Json) -> Iterator[str]:
+    """Sums that pretend to be whole while an answer is missing, or that are not those of the lines shown."""
+    its = estate["summary"]
+    if its is None:
+        yield "the estate's sums were withheld"
+        return
+    silent = {estate[name]["answer"]["agency"] for name in pictures.SECTIONS if estate[name]["answer"]["problems"]}
+    if silent and (its["complete"] or silent - set(its["missing"]) or its["outlook"] != "UNDECIDED"):
+        yield f"the summary does not say that {' and '.join(sorted(silent))} is missing"
+    lines = list(pictures.estate_lines(estate))
+    for side, total in ((pictures.Side.ASSET, its["assets"]), (pictures.Side.DEBT, its["debts"])):
+        if (found := sum(line.amount or 0 for line in lines if line.side is side)) != total:
+            yield f"what is {side.value} comes to {found:,} line by line and to {total:,} in the summary"
+
+
+def unrecorded(reply: Reply, entries: Sequence[Json], exported: Mapping[str, Json]) -> Iterator[str]:
+    """What an answer showed and no entry has, or an entry has and the answer did not show."""
+    missing = set(reply.entry_ids) - {entry["id"] for entry in entries}
+    if missing or not reply.entry_ids:
+        yield f"the case's access log lacks {len(missing) or 'all'} of the entries that the answer was sent with"
+    for entry_id in reply.entry_ids:
+        if exported.get(entry_id, {}).get("document_hash") != reply.document_hash:
+            yield f"`onestop log export` has no entry {entry_id} of the document that was asked"
+    disclosed = pictures.seen(entries)
+    showed = set(leaves(reply.data))
+    if showed - disclosed:
+        yield f"no entry has {', '.join(sorted(showed - disclosed))}, which the answer showed"
+    if disclosed - showed:
+        yield f"an entry has {', '.join(sorted(disclosed - showed))}, which the answer did not show"
+
+
+def leaves(data: Any) -> Iterator[str]:
+    """Coordinates of an answer that carry a value; an empty list carries none."""
+    match data:
+        case {"__typename": type_name, **fields}:
+            for name, value in fields.items():
+                inner = value[0] if isinstance(value, list) and value else value
+                if isinstance(inner, dict):
+                    yield from leaves(value)
+                elif inner not in (None, []) and type_name not in NOT_PERSONAL:
+                    yield f"{type_name}.{name}"
+        case [*items]:
+            for item in items:
+                yield from leaves(item)
+
+
+def unverified(status: int, output: str, errors: str) -> Iterator[str]:
+    """What `onestop log verify --json` found wrong."""
+    if status == 1:
+        said = json.loads(output)
+        yield f"the access log was tampered with at entry {said['first_bad']}: {said['reason']}"
+    elif status:
+        yield f"the access log could not be verified: {errors.strip()[-500:]}"
+
+
+# ---------------------------------------------------------------- afterwards
+
+
+def _keep(console: Console, server: subprocess.Popen[str], running: Running) -> None:
+    """Serve on until somebody ends it."""
+    console.print(
+        f"\nServing on {running.url} until Ctrl-C, or `kill {os.getpid()}`; then {running.directory} is removed."
+    )
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        return
+    raise NotHeld(f"the server ended by itself with status {server.returncode}")

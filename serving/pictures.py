@@ -5,8 +5,9 @@ that there is none. Every line names the agency it comes from, and whatever is n
 so that an incomplete picture never looks complete.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
@@ -14,7 +15,6 @@ from typing import Any, Final
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Column, Table
@@ -705,14 +705,14 @@ def _plainly(value: int | None) -> str:
 # ---------------------------------------------------------------- the access log
 
 
-def entries(found: Sequence[Json], roles: Mapping[str, str | None], own: set[str]) -> RenderableType:
-    """The entries that one question left. `roles` has whose data each is about; `own` are the viewer's own."""
+def entries(found: Sequence[Json], roles: Mapping[str, str | None], own: AbstractSet[str]) -> Iterator[RenderableType]:
+    """The entries that one question left. `roles` has whose data each is about; `own` are about the viewer's own."""
     first = found[0]
-    facts = _facts(
+    yield _facts(
         [
             ("When", instant(first["at"])),
-            ("Who", f"a {words(first['actor']['kind'])} through {first['client']}"),
-            ("Task", f"{words(first['task'])}, in the question {first['operationName']}"),
+            ("Who", f"a {words(first['actor']['kind'])}, through {first['client']}"),
+            ("What", f"{words(first['task'])}, in the question {first['operationName']}"),
             ("Why", f"{words(first['purpose'])} ({first['legalBasis']})"),
         ]
     )
@@ -723,25 +723,52 @@ def entries(found: Sequence[Json], roles: Mapping[str, str | None], own: set[str
         counted: Counter[str] = Counter()
         for fields in entry["disclosed"]:
             counted[fields["agency"]] += len(fields["coordinates"])
-        role = words(roles.get(entry["id"])) if roles.get(entry["id"]) else "somebody"
+        role = words(roles.get(entry["id"]) or "somebody")
         table.add_row(
             entry["integrity"]["leafIndex"],
-            f"the viewer, as {role}" if entry["id"] in own else role,
+            f"{role} (the viewer)" if entry["id"] in own else role,
             words(entry["outcome"]),
             joined(*(f"{agency} {number}" for agency, number in sorted(counted.items()))) or "none",
             str(sum(len(fields["coordinates"]) for fields in entry["withheld"])),
         )
-    return Group(facts, table)
+    yield table
 
 
-def seen(found: Iterable[Json]) -> dict[str, set[str]]:
-    """Coordinates that the entries say were disclosed, by agency."""
-    by_agency: defaultdict[str, set[str]] = defaultdict(set)
-    for entry in found:
-        for fields in entry["disclosed"]:
-            by_agency[fields["agency"]] |= set(fields["coordinates"])
-    return dict(by_agency)
+def seen(found: Iterable[Json]) -> set[str]:
+    """Coordinates that the entries say were disclosed."""
+    return {coordinate for entry in found for fields in entry["disclosed"] for coordinate in fields["coordinates"]}
 
 
-def indented(*rows: str) -> Padding:
-    return Padding(Group(*(Text(row) for row in rows)), (0, 0, 0, 2))
+# ---------------------------------------------------------------- around it
+
+
+def preface(url: str, going_wrong: Iterable[str]) -> RenderableType:
+    """What is being shown, and what was made to go wrong on purpose."""
+    text = Text(f"Two questions to {url}/graphql, each answered by six agencies over their own protocols.\n")
+    text.append("Two things were made to go wrong about the deceased, to be seen below:")
+    for each in going_wrong:
+        text.append(f"\n- {each}", "yellow")
+    return text
+
+
+def next_steps(url: str, *, keep: bool, held: bool) -> RenderableType:
+    """How it ended and where to look next."""
+    ended = (
+        Text("All of it held.", "bold green")
+        if held
+        else Text("Not all of it held; standard error says what.", "bold red")
+    )
+    where = (
+        f"{url}/graphql"
+        if keep
+        else "http://127.0.0.1:8000/graphql after `onestop serve` (or now: `onestop demo --keep`)"
+    )
+    steps = [
+        ("GraphiQL", where),
+        ("A token", "onestop token --persona heir"),
+        ("All personas", "onestop sandbox people; docs/personas.md"),
+        ("The graph", "onestop schema"),
+        ("The log", "onestop log export; onestop log verify"),
+        ("The documents", "README.md, docs/http.md, docs/wire/README.md"),
+    ]
+    return chapter("Where to look next", _facts((name, Text(step)) for name, step in steps), "", ended)

@@ -148,7 +148,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         replica = vehicles.replica(wiring.agencies[Agency.VEHICLES], timeout_s=_timeout_s(settings, Agency.VEHICLES))
         stack.push_async_callback(replica.dispose)
         graph = schema()
-        core = graph._schema
+        core = graph._schema  # noqa: SLF001 - it has no public name
         leaves, leads_to = log.shape(core)
         finance_keys = Jwks(transports[Agency.FINANCE])
         tax_keys = Jwks(transports[Agency.TAX])
@@ -332,5 +332,5 @@ def signing_key(file: Path) -> Ed25519PrivateKey:
     """The log's key in a PEM file."""
     key = load_pem_private_key(file.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(f"{file}: not an Ed25519 private key")
+        raise ValueError(f"{file}: not an Ed25519 private key")  # noqa: TRY004 - the file is bad, not the call
     return key

@@ -104,7 +104,11 @@ def registry(state: AgencyState) -> Starlette:
             name, born, number = _looked_for(await request.json())
         except ValueError:
             raise bad_request(request_id) from None
-        found = [each for each in namesakes.get((name, born), ()) if number in {None, each.registration_number}]
+        found = [
+            each
+            for each in namesakes.get((name, born), ())
+            if number in {None, each.registration_number.replace("-", "")}
+        ]
         if len(found) != 1:
             raise no_answer(404, {"error": "UNKNOWN_PERSON", "requestId": request_id})
         sid = sid_of[found[0].subject]
@@ -188,6 +192,6 @@ def _looked_for(body: object) -> tuple[str, date, str | None]:
     """Name, day of birth and registration number of a lookup; ValueError when the body is anything else."""
     match body:
         case {"name": str(name), "birthDate": str(born), "registrationNumber": str() | None as number}:
-            return name, date.fromisoformat(born), number
+            return name, date.fromisoformat(born), number and number.replace("-", "")
         case _:
             raise ValueError("no lookup of this form")

@@ -115,8 +115,8 @@ class Onestop:
             self.tokens[key] = self.command("token", "--persona", persona, *said, *narrowed).strip()
         return self.tokens[key]
 
-    def token_of_relative(self, subject: str) -> str:
-        """An access token of somebody who is no persona."""
+    def token_of_relative(self, subject: str, ago: timedelta = timedelta()) -> str:
+        """An access token, good for an hour, of somebody who need not be a persona."""
         record = PersonaRecord("relative", subject, ("CITIZEN",), None, None, "", "", "")  # type: ignore[arg-type] - a NewType over str
         return Issuer(self.issuer, self.directory / "sandbox" / "issuer.jwk").token(
             record,
@@ -124,7 +124,7 @@ class Onestop:
             client_id="sandbox-portal",
             acr=3,
             ttl=timedelta(hours=1),
-            now=datetime.now(UTC),
+            now=datetime.now(UTC) - ago,
         )
 
     def as_(self, persona: str, assurance: str = "high", signed_in: int = 0) -> "Asker":

@@ -14,7 +14,7 @@ from tests.journeys.graph import Graph
 def known() -> dict[str, Any]:
     """The known answers, by persona."""
     told = json.loads(commanded("sandbox", "--people", "0", "people", "--json"))
-    return {each["persona"]: each for each in told["personas"]}
+    return {each["persona"]: {**each, "today": told["today"]} for each in told["personas"]}
 
 
 @pytest.fixture(scope="session")

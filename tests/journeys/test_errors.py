@@ -2,8 +2,8 @@
 
 import base64
 import json
-import time
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -70,12 +70,12 @@ def test_a_question_that_is_too_large_is_refused_before_it_is_validated(onestop:
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
-        (b"not json", {}, 415),
+        (b"not json", {}, 400),
         (b"[]", {}, 400),
         (b"{}", {}, 400),
         (b'{"query": 7}', {}, 400),
         (b'{"query": "{ viewer { roles } }"}', {"Content-Type": "text/plain"}, 415),
-        (b"\xff\xfe", {}, 415),
+        (b"\xff\xfe", {}, 400),
         (b" " * 200_000, {}, 413),
     ],
 )
@@ -117,15 +117,11 @@ def test_without_a_token_nothing_is_asked(onestop: Onestop) -> None:
 @pytest.mark.parametrize("how", ["forged", "alg none", "changed", "expired", "other kid", "garbage", "empty", "long"])
 def test_a_token_that_is_not_the_issuers_opens_nothing(onestop: Onestop, how: str) -> None:
     head, claims, signature = parts_of(onestop.token("heir"))
-    expired = onestop.command("token", "--persona", "heir", "--ttl", "1", "--data", str(onestop.directory)).strip()
-    if how == "expired":
-        late = parts_of(expired)[1]["exp"] + 11  # ten seconds of leeway
-        time.sleep(max(0.0, late - time.time()))
     token = {
         "forged": lambda: forged(onestop),
         "alg none": lambda: f"{encoded({**head, 'alg': 'none'})}.{encoded(claims)}.",
         "changed": lambda: f"{encoded(head)}.{encoded({**claims, 'sub': 'a' * 26})}.{signature}",
-        "expired": lambda: expired,
+        "expired": lambda: onestop.token_of_relative(claims["sub"], ago=timedelta(hours=2)),
         "other kid": lambda: forged(onestop, {"kid": "nobody-knows"}),
         "garbage": lambda: "abc.def.ghi",
         "empty": lambda: "",

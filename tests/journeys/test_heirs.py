@@ -261,7 +261,8 @@ def test_every_entry_of_a_question_can_be_looked_up(onestop: Onestop) -> None:
     asker = onestop.as_("heir")
     for entry_id in reply.entries:
         entry = asker.seen(ONE_ENTRY, id=entry_id)["accessEntry"]
-        assert (entry["id"], entry["operationName"], entry["task"]) == (entry_id, "Estate", "VIEW")
+        assert (entry["id"], entry["operationName"]) == (entry_id, "Estate")
+        assert entry["task"] in {"VIEW", "LOG_VIEW"}  # the question reads the case's log, too
         assert entry["integrity"]["leafHash"] == leaves[entry_id]
         assert (entry["actor"]["kind"], entry["actor"]["name"]) == ("CITIZEN", None)
         if entry["case"] is not None:
@@ -278,6 +279,16 @@ def test_a_person_sees_who_looked_at_their_data_this_question_included(onestop: 
     of_case = asker.seen(CASE_LOG, id=case["id"])["node"]["accessLog"]["edges"]
     assert set(reply.entries) <= {each["node"]["id"] for each in of_case}
     assert {each["node"]["caseNumber"] for each in of_case} == {case["number"]}
+
+
+def test_whose_data_an_entry_is_about_is_told_to_who_may_know(onestop: Onestop) -> None:
+    case, reply = the_estate(onestop, "heir")
+    asker, me = onestop.as_("heir"), onestop.known["heir"]["name"]
+    shown = [asker.seen(ONE_ENTRY, id=each)["accessEntry"]["subject"] for each in reply.entries]
+    assert me in {each["name"] for each in shown if each}
+    of_case = asker.seen(CASE_LOG, id=case["id"])["node"]["accessLog"]["edges"]
+    names = {each["node"]["subject"]["name"] for each in of_case if each["node"]["subject"]}
+    assert names == {me, case["deceased"]["name"]}
 
 
 def test_the_log_pages_without_a_gap(onestop: Onestop) -> None:

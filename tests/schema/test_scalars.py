@@ -69,7 +69,7 @@ def test_a_value_that_fits_is_shown(core: GraphQLSchema, name: str, value: objec
         ("Date", datetime(2026, 2, 10, tzinfo=UTC)),
         ("Date", "2026-02-10"),
         ("Date", 20260210),
-        ("DateTime", datetime(2026, 2, 10)),  # that there is no zone is the point
+        ("DateTime", datetime(2026, 2, 10)),  # noqa: DTZ001 - that there is no zone is the point
         ("DateTime", date(2026, 2, 10)),
         ("DateTime", "2026-02-10T00:00:00Z"),
         ("DateTime", 1_770_681_600),

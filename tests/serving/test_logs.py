@@ -64,7 +64,7 @@ def test_another_librarys_record_is_told_by_its_template(stream: io.StringIO) ->
         raise raised()
     except ValueError:
         logger.exception("row %s is odd", NAME)
-    logger.warning("future: lost\n<Task of %s>" % NAME)
+    logger.warning("future: lost\n<Task of %s>" % NAME)  # noqa: G002, UP031 - as asyncio writes it
     logger.info("chatter")
     first, second = lines(stream)
     assert (first["logger"], first["template"], first["level"]) == ("some.library", "row %s is odd", "error")
