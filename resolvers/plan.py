@@ -288,7 +288,7 @@ class Plans:
                 reads.setdefault(region, set()).add(Read(field.coordinate, part, disclosed, leaf, shared))
             inner_part = moved(field.coordinate, part) if part else None
             for object_type in fields.objects(field.type):
-                key = (id(field.nodes[0]), len(field.nodes), object_type.name, region, inner_part, disclosed)
+                key = (tuple(map(id, field.nodes)), object_type.name, region, inner_part, disclosed)
                 if key in seen:
                     continue
                 seen.add(key)

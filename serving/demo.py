@@ -77,7 +77,7 @@ def faults(today: date) -> tuple[Fault, ...]:
     )
 
 
-def run(*, keep: bool) -> int:
+def run(*, keep: bool, onestop: Sequence[str] = ONESTOP) -> int:
     """Show the demo: 0 when everything held, else 1 with what did not on standard error."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Korean still shows the rest
@@ -85,7 +85,7 @@ def run(*, keep: bool) -> int:
     doubts: list[str] = []
     try:
         with _interrupted_by_any_signal(), tempfile.TemporaryDirectory(prefix="onestop-demo-") as directory:
-            command = Command(Path(directory))
+            command = Command(Path(directory), onestop)
             console.print("Starting the sandbox's sign-in and seven agencies, and the API ...")
             with command.serving() as (server, running, people):
                 for doubt in shown(console, command, running, people):
@@ -112,6 +112,7 @@ class Command:
     """The `onestop` command in a directory of its own, without the settings of whoever runs the demo."""
 
     directory: Path
+    onestop: Sequence[str] = ONESTOP
 
     @property
     def data(self) -> Path:
@@ -120,7 +121,7 @@ class Command:
     def start(self, *arguments: str, stderr: Any = subprocess.PIPE) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ONESTOP_")}
         return subprocess.Popen(
-            [*ONESTOP, *arguments],
+            [*self.onestop, *arguments],
             cwd=self.directory,
             env={**environment, "PYTHONUTF8": "1"},
             stdin=subprocess.DEVNULL,

@@ -168,7 +168,10 @@ def instant(value: str | None) -> str:
 
 
 def _table(*columns: str | Column) -> Table:
-    return Table(*columns, box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    table = Table(*columns, box=box.SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"  # an ellipsis would eat half of a wide letter, and the letter with it
+    return table
 
 
 def _facts(rows: Iterable[tuple[str, RenderableType]]) -> Table:
@@ -183,7 +186,8 @@ def _no(value: str, reason: str) -> Text:
 
 
 def chapter(title: str, *parts: RenderableType) -> Group:
-    return Group("", Rule(Text(title, "bold"), align="left", style="dim"), "", *parts)
+    spaced = [each for part in parts for each in ("", part)]
+    return Group("", Rule(Text(title, "bold"), align="left", style="dim"), *spaced)
 
 
 # ---------------------------------------------------------------- any case
@@ -207,7 +211,7 @@ def heading(case: Json, viewer: Json, whose: Iterable[tuple[str, RenderableType]
 def answers(case: Json) -> Table:
     """How each agency's answer stands: where from, of when, until when, and what is wrong with it."""
     table = _table(
-        Column("Agency", no_wrap=True), Column("Answer", no_wrap=True), Column("From, and as of", ratio=1), "Until"
+        Column("Agency", no_wrap=True), Column("Answer", no_wrap=True), Column("From, and as of", ratio=1), "When"
     )
     for answer in (case[name]["answer"] for name in SECTIONS):
         whole = answer["status"] in {"COMPLETE", "NONE_HELD"}
@@ -215,8 +219,8 @@ def answers(case: Json) -> Table:
         for problem in answer["problems"]:
             source.append("\n").append_text(told(problem))
         until = joined(
-            f"expected {answer['expectedBy']}" if answer["expectedBy"] else None,
-            f"deleted {instant(answer['visibleUntil'])[:10]}" if answer["visibleUntil"] else None,
+            f"expected by {answer['expectedBy']}" if answer["expectedBy"] else None,
+            f"shown until {instant(answer['visibleUntil'])[:10]}" if answer["visibleUntil"] else None,
         )
         table.add_row(
             answer["agency"], Text(words(answer["status"]), "green" if whole else "bold red"), source, until or "-"
@@ -226,7 +230,7 @@ def answers(case: Json) -> Table:
 
 def told(problem: Json) -> Text:
     """What is wrong, in words."""
-    return _no(problem["institution"] or "All of it", f"{problem['message']} ({words(problem['code'])})")
+    return _no(problem["institution"] or "All of it", f"{problem['message'].rstrip('.')} ({words(problem['code'])}).")
 
 
 def withheld(case: Json) -> RenderableType:
@@ -323,8 +327,8 @@ def _financial_assets(section: Json) -> Iterator[Line]:
         what = f"{security['quantity']} {security['name']} at {security['institution']['name']}"
         yield Line(Side.ASSET, "FINANCE", "Security", what, security["marketValue"])
     for item in section["custody"] or ():
-        what = joined(words(item["kind"]), item["institution"]["name"], item["location"], "counts as nothing")
-        yield Line(Side.ASSET, "FINANCE", "Custody", what, 0)
+        what = joined(words(item["kind"]), item["institution"]["name"], item["location"], "not valued until opened")
+        yield Line(Side.ASSET, "FINANCE", "Custody", what, None)
 
 
 def _financial_debts(section: Json) -> Iterator[Line]:
@@ -461,7 +465,7 @@ def sided(estate: Json, side: Side, title: str) -> RenderableType:
         together = Text("Together", "bold") if its["complete"] else Text("Together, as far as is known", "bold red")
         table.add_section()
         table.add_row("", together, won(sums))
-    return Group(table, *_silent(estate, side))
+    return Group(table, "", *_silent(estate, side))
 
 
 def _silent(estate: Json, side: Side) -> Iterator[Text]:
@@ -515,7 +519,7 @@ def summary(estate: Json) -> RenderableType:
         won(its["debts"]),
         Text(f"net {won(its['net'])}", "bold"),
     )
-    return Group(_banner(estate), table)
+    return Group(_banner(estate), "", table)
 
 
 def _banner(estate: Json) -> Panel:

@@ -111,7 +111,16 @@ class Onestop:
         key = (persona, assurance, signed_in, case)
         if key not in self.tokens:
             narrowed = ["--case", case] if case else []
-            said = ["--assurance", assurance, "--signed-in", str(signed_in), "--ttl", "3600", "--data", str(self.directory)]
+            said = [
+                "--assurance",
+                assurance,
+                "--signed-in",
+                str(signed_in),
+                "--ttl",
+                "3600",
+                "--data",
+                str(self.directory),
+            ]
             self.tokens[key] = self.command("token", "--persona", persona, *said, *narrowed).strip()
         return self.tokens[key]
 
@@ -162,7 +171,9 @@ class Asker:
         headers = {"Accept": accept}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
-        return sent("POST", f"{self.onestop.url}/graphql", {"query": query, "variables": variables or {}, **more}, headers)
+        return sent(
+            "POST", f"{self.onestop.url}/graphql", {"query": query, "variables": variables or {}, **more}, headers
+        )
 
     def seen(self, query: str, **variables: Any) -> Any:
         """The data of an answer without errors."""

@@ -173,7 +173,8 @@ query Birth($id: ID!) {
 )
 """Every field of a birth case and of what it leads to."""
 
-VIEWER = """
+VIEWER = (
+    """
 query Viewer {
   viewer {
     person { ...Whole } official { id name office agency } roles assurance
@@ -181,7 +182,9 @@ query Viewer {
     candidates { kind person { ...Whole } relation opensUntil obstacle { code message remedy } }
   }
 }
-""" + PERSON
+"""
+    + PERSON
+)
 
 OPEN_ESTATE = """
 mutation OpenEstate($input: OpenEstateCaseInput!) {

@@ -37,7 +37,10 @@ def the_birth(onestop: Onestop, persona: str, index: int = 0, **how: Any) -> Any
 def parents(case: Any) -> Any:
     """Parents in the form of the known answers."""
     return sorted(
-        ({"name": each["person"]["name"], "relation": each["relation"], "custody": each["custody"]} for each in case["parents"]),
+        (
+            {"name": each["person"]["name"], "relation": each["relation"], "custody": each["custody"]}
+            for each in case["parents"]
+        ),
         key=lambda each: str(each["relation"]),
     )
 

@@ -50,9 +50,18 @@ def test_a_misspelt_field_is_named_with_the_one_that_was_meant(onestop: Onestop)
         ("query($kind: CaseKind) { viewer { cases(kind: $kind) { id } } }", {"kind": "FUNERAL"}),
         ("{ viewer { cases(kind: FUNERAL) { id } } }", {}),
         ("query A { viewer { roles } } query B { viewer { roles } }", {}),
-        ("subscription { caseUpdated(id: \"x\") { answer { agency } } }", {}),
+        ('subscription { caseUpdated(id: "x") { answer { agency } } }', {}),
     ],
-    ids=["syntax", "empty", "missing", "object for id", "enum variable", "enum literal", "which operation", "no stream"],
+    ids=[
+        "syntax",
+        "empty",
+        "missing",
+        "object for id",
+        "enum variable",
+        "enum literal",
+        "which operation",
+        "no stream",
+    ],
 )
 def test_a_document_that_does_not_hold_is_refused(onestop: Onestop, query: str, variables: dict[str, Any]) -> None:
     reply = onestop.as_("heir").ask(query, variables)
@@ -135,7 +144,9 @@ def test_a_token_that_is_not_the_issuers_opens_nothing(onestop: Onestop, how: st
 
 
 def test_the_graph_itself_needs_no_token(onestop: Onestop) -> None:
-    assert Asker(onestop, None).seen("{ __schema { queryType { name } } }") == {"__schema": {"queryType": {"name": "Query"}}}
+    assert Asker(onestop, None).seen("{ __schema { queryType { name } } }") == {
+        "__schema": {"queryType": {"name": "Query"}}
+    }
 
 
 # ---------------------------------------------------------------- openings

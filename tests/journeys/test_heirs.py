@@ -153,7 +153,9 @@ def test_ids_are_opaque_and_stay(onestop: Onestop) -> None:
     found = list(known.ids({**first, "accessLog": None}))
     assert found
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{32,}", each) for each in found)
-    records = [each["id"] for name in ("deposits", "loans", "securities", "insurance") for each in first["finance"][name]]
+    records = [
+        each["id"] for name in ("deposits", "loans", "securities", "insurance") for each in first["finance"][name]
+    ]
     assert len(records) == len(set(records))
 
 

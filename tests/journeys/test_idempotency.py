@@ -30,7 +30,10 @@ def test_twenty_keys_at_once_open_one_case_with_one_mandate(onestop: Onestop) ->
 
 def test_two_heirs_share_the_case_and_have_a_mandate_each(onestop: Onestop) -> None:
     sister, brother = onestop.as_("heir"), Asker(onestop, onestop.token_of_relative(persona_subject("heir/co-heir")))
-    opened = [asker.open_estate(candidate=asker.candidates()[0]["person"]["id"])["case"] for asker in (sister, brother, sister)]
+    opened = [
+        asker.open_estate(candidate=asker.candidates()[0]["person"]["id"])["case"]
+        for asker in (sister, brother, sister)
+    ]
     assert len({case["id"] for case in opened}) == 1
     assert len({case["number"] for case in opened}) == 1
     live = [mandate for mandate in opened[-1]["mandates"] if mandate["revokedAt"] is None]

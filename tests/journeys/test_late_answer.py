@@ -44,7 +44,7 @@ def test_an_answer_that_comes_later_arrives_by_itself_and_stays(other_onestop: O
             assert deaf.fired == 0
         with onestop.faults("LAND", sids["LAND"], DOWN):
             asker.seen(SECTIONS, id=case_id)
-        then = events.next()["data"]["caseUpdated"]
+            then = events.next()["data"]["caseUpdated"]
         assert (then["answer"]["agency"], then["answer"]["status"]) == ("LAND", "UNAVAILABLE")
 
     answer = arrived["finance"]["answer"]

@@ -130,7 +130,10 @@ def test_a_refused_question_asks_no_agency_and_is_written_down(onestop: Onestop)
     case_id = onestop.as_("heir").case()
     sids = onestop.case("heir")["deceased"]["sectorIds"]
     counting = {"kind": "SLOW", "seconds": 0.001}
-    with onestop.faults("LAND", sids["LAND"], counting) as land, onestop.faults("REGISTRY", sids["REGISTRY"], counting) as reg:
+    with (
+        onestop.faults("LAND", sids["LAND"], counting) as land,
+        onestop.faults("REGISTRY", sids["REGISTRY"], counting) as reg,
+    ):
         reply = onestop.as_("stranger").ask(ESTATE, {"id": case_id})
         assert (land.fired, reg.fired) == (0, 0)
     assert reply.code == "NOT_ACCESSIBLE"
@@ -140,7 +143,9 @@ def test_a_refused_question_asks_no_agency_and_is_written_down(onestop: Onestop)
 def test_a_brother_is_told_that_his_mandate_does_not_reach_yet(onestop: Onestop) -> None:
     """Rows D07 and D08 are not in force: the opening is refused, with a reason."""
     deceased = onestop.case("sibling")["deceased"]
-    payload = opened(onestop.as_("sibling"), OPEN_ESTATE, "deceased", lookup(deceased, number=False)).data["openEstateCase"]
+    payload = opened(onestop.as_("sibling"), OPEN_ESTATE, "deceased", lookup(deceased, number=False)).data[
+        "openEstateCase"
+    ]
     assert (payload["case"], payload["refusal"]["code"]) == (None, "OUT_OF_SCOPE")
     assert payload["refusal"]["remedy"]
 
