@@ -103,29 +103,16 @@ Ruling = Mapping[Need, Verdict]
 
 _REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
     (RefusalCode.STEP_UP_REQUIRED, {"assurance": 3, "fresh": True}),
-    (RefusalCode.DISPUTED, {"assurance": 3, "fresh": True, "dispute": False}),
-    (RefusalCode.OUT_OF_TIME, {"assurance": 3, "fresh": True, "opened_in_time": True}),
-    (RefusalCode.NOT_ACCESSIBLE, {"assurance": 3, "fresh": True, "child_age": 0}),
+    (RefusalCode.DISPUTED, {"dispute": False}),
+    (RefusalCode.OUT_OF_TIME, {"opened_in_time": True}),
+    (RefusalCode.NOT_ACCESSIBLE, {"child_age": 0}),
+    (RefusalCode.EVIDENCE_REQUIRED, {"both_deaths_registered": True, "nearer_rank_entitled": False}),
     (
         RefusalCode.EVIDENCE_REQUIRED,
-        {
-            "assurance": 3,
-            "fresh": True,
-            "order_agencies": frozenset(each.name for each in Agency),
-            "order_sensitivity": 5,
-        },
-    ),
-    (
-        RefusalCode.EVIDENCE_REQUIRED,
-        {
-            "assurance": 3,
-            "fresh": True,
-            "opened_in_time": True,
-            "both_deaths_registered": True,
-            "nearer_rank_entitled": False,
-        },
+        {"order_agencies": frozenset(each.name for each in Agency), "order_sensitivity": 5},
     ),
 )
+"""What could be different, each on top of those before: the first that would have allowed it is what to tell."""
 _REMEMBERED = 2048
 
 
@@ -171,10 +158,11 @@ class Policies:
         if not needs:
             return {}
         verdicts = self._first(facts, needs)
+        changed = facts
         for code, changes in _REMEDIES:
             unexplained = [need for need in needs if verdicts[need].refusal is RefusalCode.OUT_OF_SCOPE]
-            changed = replace(facts, **changes)
-            if not unexplained or changed == facts:
+            before, changed = changed, replace(changed, **changes)
+            if not unexplained or changed == before:
                 continue
             for need, verdict in self._first(changed, unexplained).items():
                 if verdict.shows:

@@ -319,16 +319,20 @@ def _listed(
     inquiries: Iterable[_Inquiry],
     records: Callable[[_Part], list[_Wire] | None],
     value: Callable[[_Clerk, _Wire], _Value],
+    *,
+    whole: bool = True,
 ) -> list[_Value] | None:
-    """One kind of record from all institutions that answered; None where it may not be read."""
+    """One kind of record from all institutions that answered; None where it may not be read.
+
+    None, too, where nobody who answered holds one while others did not answer: an empty list would say that there is
+    none, and an heir would believe it. `whole` is False when a whole inquiry is missing besides.
+    """
     if not asked.may_read(coordinate):
         return None
-    return [
-        value(_Clerk(asked, part.institution), one)
-        for inquiry in inquiries
-        for part in inquiry.parts
-        for one in records(part) or ()
-    ]
+    parts = [part for inquiry in inquiries for part in inquiry.parts]
+    found = [value(_Clerk(asked, part.institution), one) for part in parts for one in records(part) or ()]
+    missing = not whole or any(part.state == "FAILED" for part in parts)
+    return None if missing and not found else found
 
 
 def _status(parts: Sequence[_Part]) -> AnswerStatus:
@@ -545,7 +549,7 @@ def _known(heard: _Heard) -> list[_Inquiry] | None:
 
 
 def _birth_answered(desk: Desk, asked: Asked, child: _Heard, household: _Heard) -> Answered[BirthFinance]:
-    """Vouchers from what was heard about the child, accounts from what was heard about the household."""
+    """Vouchers from what was heard about the child, accounts from that and what was heard about the household."""
     guard.failures([*child, *household])
     named = [("vouchers", one) for one in child] + [("payoutAccounts", one) for one in household]
     problems = [
@@ -554,8 +558,9 @@ def _birth_answered(desk: Desk, asked: Asked, child: _Heard, household: _Heard) 
         if isinstance(one, AgencyError) and not isinstance(one, NoneHeld)
     ]
     inquiries = [one for _, one in named if isinstance(one, _Inquiry)]
+    nothing = sum(isinstance(one, NoneHeld) for _, one in named)
     problems += [_failed(part) for one in inquiries for part in one.parts if part.state == "FAILED"]
-    of_child, of_household = _known(child), _known(household)
+    of_child, of_all = _known(child), _known([*child, *household])
     vouchers = (
         None
         if of_child is None
@@ -563,8 +568,15 @@ def _birth_answered(desk: Desk, asked: Asked, child: _Heard, household: _Heard) 
     )
     accounts = (
         None
-        if of_household is None
-        else _listed(asked, "BirthFinance.payoutAccounts", of_household, lambda part: part.deposits, _Clerk.deposit)
+        if of_all is None
+        else _listed(
+            asked,
+            "BirthFinance.payoutAccounts",
+            of_all,
+            lambda part: part.deposits,
+            _Clerk.deposit,
+            whole=len(inquiries) + nothing == len(named),
+        )
     )
     if vouchers is None and accounts is None:
         status = AnswerStatus.UNAVAILABLE
@@ -588,13 +600,13 @@ def _birth_nothing(asked: Asked) -> Callable[[Answer], BirthFinance]:
     return lambda answer: BirthFinance(
         answer=answer,
         vouchers=allowed(asked, "BirthFinance.vouchers", []),
-        payout_accounts=allowed(asked, "BirthFinance.payoutAccounts", []) if asked.household else None,
+        payout_accounts=allowed(asked, "BirthFinance.payoutAccounts", []),
     )
 
 
 def _about(asked: Asked) -> tuple[list[SectorId], list[SectorId]]:
-    """Who is asked about for the vouchers, and who for the accounts."""
-    child = [asked.person] if asked.may_read("BirthFinance.vouchers") else []
+    """The child, and who else is asked about for the accounts."""
+    child = [asked.person] if asked.may_read("BirthFinance.vouchers", "BirthFinance.payoutAccounts") else []
     return child, list(asked.household) if asked.may_read("BirthFinance.payoutAccounts") else []
 
 

@@ -362,7 +362,9 @@ def picture(desk: Desk, asked: Asked, parts: Mapping[PensionScheme, _Part | Agen
     answer = desk.answer(
         asked, status, as_of=min(part.as_of for part in answered), expected_by=expected_by, problems=problems
     )
-    return Answered(EstatePensions(answer=answer, memberships=[_shown(asked, said) for said in listed]), answer)
+    # No membership among those that answered says nothing of those that did not: no list rather than an empty one.
+    memberships = None if problems and not listed else [_shown(asked, said) for said in listed]
+    return Answered(EstatePensions(answer=answer, memberships=memberships), answer)
 
 
 async def _estate(transport: Transport, desk: Desk, asked: Asked) -> Answered[EstatePensions]:

@@ -213,7 +213,8 @@ async def _estate(agency: _Agency, asked: Asked, deadline: float) -> Answered[Es
             if isinstance(part, AgencyError) and part in missing
         ],
     )
-    return Answered(section=EstateTax(answer=answer, items=items), answer=answer)
+    # Nothing at one level says nothing of the level that is missing: no list rather than an empty one.
+    return Answered(section=EstateTax(answer=answer, items=None if missing and not items else items), answer=answer)
 
 
 async def _level(agency: _Agency, asked: Asked, level: TaxLevel, deadline: float) -> _Items:

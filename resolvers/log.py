@@ -216,11 +216,13 @@ def _disclosed(context: Context, coordinate: Coordinate, type_name: str, all_: s
     if type_name not in INHERITS:
         said = context.house.disclosed.get(coordinate)
         return [said] if said else []
-    via = {context.house.disclosed.get(c) for c in all_ if context.house.leads_to.get(c) == type_name}
     by_agency: dict[Agency, Disclosed] = {}
-    for said in via:
-        if said is not None and (said.agency not in by_agency or by_agency[said.agency].sensitivity < said.sensitivity):
-            by_agency[said.agency] = said
+    for via in all_:
+        if context.house.leads_to.get(via) == type_name:
+            for said in _disclosed(context, via, via.partition(".")[0], all_):
+                known = by_agency.get(said.agency)
+                if known is None or known.sensitivity < said.sensitivity:
+                    by_agency[said.agency] = said
     return by_agency.values()
 
 

@@ -219,7 +219,7 @@ class Graph:
                 yield reply
                 if reply.data is None:
                     return
-                told[agency] = current[agency]
+                told[agency] = (await self._house.cases.standings(case_id))[agency]
             await self._house.changes.wait(case_id, self._house.limits.watch_every_s)
 
 
@@ -268,6 +268,9 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
     shown = hand.shown if hand else own.shown if own else None
     withheld = (told.withheld | (shown.withheld_of(part) if shown else frozenset())) & read
     touched = told.disclosed | told.null
+    if unplanned := (touched | told.failed) - read:
+        log.error("unplanned", coordinates=sorted(unplanned))  # recorded all the same: the witness has the last word
+        read |= unplanned
     if touched:
         outcome = Outcome.PARTIAL if withheld or told.failed else Outcome.DISCLOSED
     else:
@@ -287,10 +290,10 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
         answers={agency.name: answer.status.name for agency, answer in hand.answers.items()}
         if is_main and hand
         else {},
-        disclosed=told.disclosed & read,
-        null=told.null & read,
+        disclosed=told.disclosed,
+        null=told.null,
         withheld=withheld,
-        failed=told.failed & read,
+        failed=told.failed,
         derived=derived,
         sensitivity=_greatest(context, touched),
         purpose=None if hand else "SUBJECT_ACCESS",

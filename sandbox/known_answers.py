@@ -361,7 +361,7 @@ def _encumbrances(encumbrances: Iterable[Encumbrance]) -> list[Shown]:
 
 def _finance(facts: FinanceFacts | None, silent: frozenset[str]) -> Shown:
     parts = [part for part in (facts or FinanceFacts()).institutions if part.institution.code not in silent]
-    return {
+    found: Shown = {
         "deposits": _sorted(
             "deposits", (_deposit(part.institution, each) for part in parts for each in part.deposits)
         ),
@@ -377,6 +377,8 @@ def _finance(facts: FinanceFacts | None, silent: frozenset[str]) -> Shown:
         "guarantees": _listed("guarantees", parts, lambda part: part.guarantees, ("limit", "outstanding")),
         "custody": _listed("custody", parts, lambda part: part.custody, ("kind", "location")),
     }  # fmt: skip
+    # While an institution is silent an empty list would say what nobody knows.
+    return {name: records or None for name, records in found.items()} if silent else found
 
 
 def _listed(name: str, parts: Iterable[Any], of: Callable[[Any], Iterable[Any]], members: Sequence[str]) -> list[Shown]:

@@ -40,6 +40,8 @@ NOT_PERSONAL: Final = frozenset({"Withheld", "Refusal"})
 START_S: Final = 60
 END_S: Final = 15
 HTTP_S: Final = 30
+SAID: Final = 500
+"""Characters of what a child process said that are passed on."""
 
 
 class NotHeld(Exception):
@@ -140,7 +142,7 @@ class Command:
     def output(self, *arguments: str) -> str:
         status, output, errors = self.result(*arguments)
         if status:
-            raise NotHeld(f"`onestop {' '.join(arguments)}` ended with {status}: {errors.strip()[-500:]}")
+            raise NotHeld(f"`onestop {' '.join(arguments)}` ended with {status}: {errors.strip()[-SAID:]}")
         return output
 
     def token(self, persona: str) -> str:
@@ -166,7 +168,7 @@ class Command:
         line = server.stdout.readline() if told else ""
         running = newest(self.data)
         if not line.startswith("READY ") or running is None:
-            last = log.read_text(errors="replace").strip()[-500:]
+            last = log.read_text(errors="replace").strip()[-SAID:]
             raise NotHeld(f"the server did not become ready within {START_S} s. {last}")
         return running
 
@@ -248,7 +250,7 @@ class Asker:
         seconds = time.perf_counter() - started
         if status != 200 or "errors" in body:
             said = "; ".join(error["message"] for error in body.get("errors", ()))
-            name = document.split("(")[0].split()[1]
+            name = document.split("(", maxsplit=1)[0].split()[1]
             raise NotHeld(f"the question {name} came with status {status} and errors: {said or 'none'}")
         ids = tuple(each.strip() for each in headers.get("access-log", "").split(",") if each.strip())
         return Reply(body["data"], ids, f"sha256:{hashlib.sha256(typed.encode()).hexdigest()}", seconds)
@@ -336,7 +338,7 @@ def _log_shown(console: Console, command: Command, stories: Sequence[Story]) -> 
     found = [story.asker.ask(pictures.ENTRIES, id=story.case_id).data for story in stories]
     with ThreadPoolExecutor(2) as both:
         lines = both.submit(command.output, "log", "export", "--data", str(command.data))
-        verdict = both.submit(command.result, "log", "verify", "--json", "--data", str(command.data))
+        verdict = both.submit(command.result, "log", "verify", "--data", str(command.data))
     exported = {entry["id"]: entry for entry in map(json.loads, lines.result().splitlines())}
     roles = {entry_id: entry["subject_role"] for entry_id, entry in exported.items()}
     for each, data in zip(stories, found, strict=True):
@@ -349,13 +351,9 @@ def _log_shown(console: Console, command: Command, stories: Sequence[Story]) -> 
                 pictures.chapter(f"What the log kept of {each.case['number']}", *pictures.entries(entries, roles, own))
             )
     yield from unverified(*verdict.result())
-    console.print(
-        pictures.chapter(
-            "The log as a whole",
-            f"`onestop log export` gives {len(exported)} entries: these, and those of finding and opening the cases.",
-            f"`onestop log verify` says: {verdict.result()[1].strip()}",
-        )
-    )
+    exports = f"onestop log export: {len(exported)} entries, these and those of finding and opening the cases."
+    verdicts = f"onestop log verify: {verdict.result()[1].strip()}"
+    console.print(pictures.chapter("The log as a whole", f"{exports}\n{verdicts}"))
 
 
 # ---------------------------------------------------------------- what has to hold
@@ -426,12 +424,9 @@ def leaves(data: Any) -> Iterator[str]:
 
 
 def unverified(status: int, output: str, errors: str) -> Iterator[str]:
-    """What `onestop log verify --json` found wrong."""
-    if status == 1:
-        said = json.loads(output)
-        yield f"the access log was tampered with at entry {said['first_bad']}: {said['reason']}"
-    elif status:
-        yield f"the access log could not be verified: {errors.strip()[-500:]}"
+    """What `onestop log verify` found wrong."""
+    if status:
+        yield f"`onestop log verify` ended with {status}: {(output or errors).strip()[-SAID:]}"
 
 
 # ---------------------------------------------------------------- afterwards

@@ -215,6 +215,11 @@ async def test_a_failing_scheme_is_named_and_leaves_the_others_standing(broken: 
     assert [one.scheme.name for one in answered.section.memberships or []] == ["NPS"]
 
 
+async def test_no_membership_among_those_that_answered_is_not_none_while_one_is_silent() -> None:
+    answered = await estate(schemes({"COMWEL": FAULT}))
+    assert (status(answered), answered.section.memberships) == (AnswerStatus.PARTIAL, None)
+
+
 async def test_a_late_scheme_is_named_with_the_earliest_day() -> None:
     later = LATE.replace("12-05", "12-09")
     answered = await estate(schemes({"NPS": FULL, "TP": later, "GEPS": LATE}))

@@ -185,6 +185,14 @@ async def test_one_level_that_fails_is_named_and_leaves_the_other(failing: Reply
     assert both.section.items is None
 
 
+async def test_nothing_at_one_level_is_not_nothing_while_the_other_is_silent() -> None:
+    def nothing(seen: Seen) -> Reply:
+        return jose(signed(payload(seen, items=[])))
+
+    answered, _ = await told(agency(nothing, lambda _: Reply(status=500)))
+    assert (answered.answer.status, answered.section.items) == (AnswerStatus.PARTIAL, None)
+
+
 async def test_a_level_that_answers_later_is_named_and_all_late_is_pending() -> None:
     def late(seen: Seen) -> Reply:
         said = {"requestId": seen.request_id, "taxpayerId": ME, "state": "PENDING", "expectedBy": "2026-12-01"}

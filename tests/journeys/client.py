@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from click.testing import CliRunner
 
 import app
+from sandbox.facts import Subject
 from sandbox.issuer import Issuer
 from sandbox.personas import PersonaRecord
 from tests.journeys.documents import OPEN_BIRTH, OPEN_ESTATE, VIEWER
@@ -111,22 +112,14 @@ class Onestop:
         key = (persona, assurance, signed_in, case)
         if key not in self.tokens:
             narrowed = ["--case", case] if case else []
-            said = [
-                "--assurance",
-                assurance,
-                "--signed-in",
-                str(signed_in),
-                "--ttl",
-                "3600",
-                "--data",
-                str(self.directory),
-            ]
+            said = f"--assurance {assurance} --signed-in {signed_in} --ttl 3600".split()
+            said += ["--data", str(self.directory)]
             self.tokens[key] = self.command("token", "--persona", persona, *said, *narrowed).strip()
         return self.tokens[key]
 
     def token_of_relative(self, subject: str, ago: timedelta = timedelta()) -> str:
         """An access token, good for an hour, of somebody who need not be a persona."""
-        record = PersonaRecord("relative", subject, ("CITIZEN",), None, None, "", "", "")  # type: ignore[arg-type] - a NewType over str
+        record = PersonaRecord("relative", Subject(subject), ("CITIZEN",), None, None, "", "", "")
         return Issuer(self.issuer, self.directory / "sandbox" / "issuer.jwk").token(
             record,
             audience=self.audience,

@@ -43,7 +43,9 @@ fragment Power on Mandate {
 """
 
 DEPOSIT = """
-fragment Account on Deposit { id institution { code name sector phone } product numberSuffix balance dormant jointlyHeld }
+fragment Account on Deposit {
+  id institution { code name sector phone } product numberSuffix balance dormant jointlyHeld
+}
 """
 
 ESTATE_SECTIONS = """

@@ -51,7 +51,7 @@ class Graph:
             for field in getattr(definition, "fields", None) or ():
                 found = _disclosure(field) or _disclosure(definition)
                 if found:
-                    said[f"{definition.name.value}.{field.name.value}"] = found  # type: ignore[attr-defined] - only named definitions have fields
+                    said[f"{_name(definition)}.{_name(field)}"] = found
         return said
 
     def discloses(self, coordinate: str) -> bool:
@@ -83,6 +83,10 @@ class Graph:
     def selected(self, document: str) -> set[str]:
         """Every coordinate that a document of one query selects."""
         return {coordinate for coordinate, _ in _Reader(self.schema, parse(document)).selected()}
+
+    def leaves(self, document: str) -> set[str]:
+        """Those of them that hold a value."""
+        return {coordinate for coordinate, leaf in _Reader(self.schema, parse(document)).selected() if leaf}
 
     def fields(self, document: str, data: Any) -> Iterator[Field]:
         """Every field of the data, from the outside in. For documents whose fields have object types."""
@@ -133,6 +137,10 @@ class _Reader:
                 yield from self._flat(node.selection_set)
             elif isinstance(node, FragmentSpreadNode):
                 yield from self._flat(self.fragments[node.name.value].selection_set)
+
+
+def _name(node: Any) -> str:
+    return str(node.name.value)
 
 
 def _disclosure(node: Any) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from sandbox.known_answers import SORTED_BY
 SECTIONS = ("land", "finance", "pensions", "tax", "health", "vehicles")
 AGENCIES = tuple(name.upper() for name in SECTIONS)
 LEFT_OUT = frozenset({"id", "answer", "schemeName"})
-"""Members of the graph that the known answers leave out: opaque ids, provenance, and a name that follows from a code."""
+"""What the known answers leave out: opaque ids, provenance, and a name that follows from a code."""
 THIRD_PARTIES = frozenset({"holder", "creditor", "beneficiaryName"})
 """Names of others: all but executors and administrators see the first syllable (decision table D32)."""
 

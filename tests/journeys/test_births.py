@@ -10,7 +10,12 @@ from tests.journeys.documents import BIRTH, BIRTH_SECTIONS, SHARED
 from tests.journeys.graph import Graph
 
 TWO = (
-    "query Two($one: ID!, $other: ID!) { one: birthCase(id: $one) { id ...Sections } other: birthCase(id: $other) { id ...Sections } }"
+    """
+query Two($one: ID!, $other: ID!) {
+  one: birthCase(id: $one) { id ...Sections }
+  other: birthCase(id: $other) { id ...Sections }
+}
+"""
     + BIRTH_SECTIONS
     + SHARED
 )
@@ -130,6 +135,6 @@ def test_a_guardian_sees_what_the_court_named_and_that_no_parent_is_recorded(one
     assert known.graph(case["child"]) == known.person(expected["child"])
     special = {c for c in graph.selected(BIRTH) if graph.disclosures.get(c, ("", ""))[1] == "SPECIAL"}
     assert {each["coordinate"] for each in case["withheld"]} == special
-    assert {each["refusal"]["code"] for each in case["withheld"]} == {"OUT_OF_SCOPE"}
+    assert {each["refusal"]["code"] for each in case["withheld"]} == {"EVIDENCE_REQUIRED"}  # row D27
     mandate = case["mandate"]
     assert (mandate["role"], mandate["purpose"]) == ("GUARDIAN", "WARD_ADMINISTRATION")

@@ -3,6 +3,7 @@
 import base64
 import json
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_without_a_token_nothing_is_asked(onestop: Onestop) -> None:
 @pytest.mark.parametrize("how", ["forged", "alg none", "changed", "expired", "other kid", "garbage", "empty", "long"])
 def test_a_token_that_is_not_the_issuers_opens_nothing(onestop: Onestop, how: str) -> None:
     head, claims, signature = parts_of(onestop.token("heir"))
-    token = {
+    tokens: dict[str, Callable[[], str]] = {
         "forged": lambda: forged(onestop),
         "alg none": lambda: f"{encoded({**head, 'alg': 'none'})}.{encoded(claims)}.",
         "changed": lambda: f"{encoded(head)}.{encoded({**claims, 'sub': 'a' * 26})}.{signature}",
@@ -135,7 +136,8 @@ def test_a_token_that_is_not_the_issuers_opens_nothing(onestop: Onestop, how: st
         "garbage": lambda: "abc.def.ghi",
         "empty": lambda: "",
         "long": lambda: "a" * 9000,
-    }[how]()
+    }
+    token = tokens[how]()
     reply = Asker(onestop, token).ask("{ viewer { roles } }")
     assert (reply.status, reply.code, "data" in reply.json) == (401, "UNAUTHENTICATED", False)
     assert reply.headers["www-authenticate"].startswith('Bearer realm="onestop", error="')

@@ -124,7 +124,7 @@ def test_a_birth_is_told_without_the_agency_that_is_down(onestop: Onestop, agenc
     known.require(case, expected, tuple(name for name in known.SECTIONS if name != agency.lower()))
 
 
-# ---------------------------------------------------------------- finance, which answers once: each with a persona of its own
+# ---------------------------------------------------------------- finance answers once: each test has its own persona
 
 
 def test_finance_down_is_unavailable_until_it_is_there(other_onestop: Onestop) -> None:

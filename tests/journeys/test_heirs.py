@@ -5,7 +5,7 @@ import calendar
 import re
 import sqlite3
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -127,7 +127,7 @@ def test_an_heir_is_told_what_falls_due(onestop: Onestop) -> None:
     case, reply = the_estate(onestop, "heir")
     died = date.fromisoformat(onestop.case("heir")["deceased"]["deathDate"])
     kept_until = datetime.fromisoformat(case["finance"]["answer"]["visibleUntil"])
-    today = datetime.strptime(reply.headers["date"], "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=timezone.utc)
+    today = datetime.strptime(reply.headers["date"], "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=UTC)
     due = {
         "ACCEPTANCE_OR_RENUNCIATION": same_day(died, 3),
         "INHERITANCE_TAX": month_end(died, 6),
