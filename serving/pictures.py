@@ -170,7 +170,7 @@ def instant(value: str | None) -> str:
 def _table(*columns: str | Column) -> Table:
     table = Table(*columns, box=box.SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False)
     for column in table.columns:
-        column.overflow = "fold"  # an ellipsis would eat half of a wide letter, and the letter with it
+        column.overflow = "ellipsis"  # an ellipsis would eat half of a wide letter, and the letter with it
     return table
 
 
