@@ -170,7 +170,7 @@ def instant(value: str | None) -> str:
 def _table(*columns: str | Column) -> Table:
     table = Table(*columns, box=box.SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False)
     for column in table.columns:
-        column.overflow = "ellipsis"  # an ellipsis would eat half of a wide letter, and the letter with it
+        column.overflow = "fold"  # an ellipsis would eat half of a wide letter, and the letter with it
     return table
 
 
@@ -775,4 +775,4 @@ def next_steps(url: str, *, keep: bool, held: bool) -> RenderableType:
         ("The log", "onestop log export; onestop log verify"),
         ("The documents", "README.md, docs/http.md, docs/wire/README.md"),
     ]
-    return chapter("Where to look next", _facts((name, Text(step)) for name, step in steps), "", ended)
+    return chapter("Where to look next", _facts((name, Text(step)) for name, step in steps), ended)

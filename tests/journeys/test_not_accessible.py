@@ -55,7 +55,7 @@ def test_an_official_is_shown_as_one(onestop: Onestop, persona: str) -> None:
 
 
 @pytest.mark.parametrize("number", [False, True], ids=["by name and birthday", "by registration number too"])
-@pytest.mark.parametrize("persona", ["renounced", "protected-person", "stranger", "curious-official"])
+@pytest.mark.parametrize("persona", ["renounced", "protected-person", "executor", "stranger", "curious-official"])
 def test_looking_up_a_person_whose_case_is_not_ones_own_is_as_looking_up_nobody(
     onestop: Onestop, persona: str, number: bool
 ) -> None:

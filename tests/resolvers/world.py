@@ -28,6 +28,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from audit.keys import Keys
 from audit.writer import AccessLog
+from audit.writer import Settings as LogSettings
 from auth.ids import SANDBOX_ROOT, Ids
 from auth.policy import Policies
 from auth.token import TokenCheck
@@ -401,7 +402,7 @@ async def _published(_kid: str) -> KeySet:
 
 
 @asynccontextmanager
-async def world_in(folder: Path, **changed: Any) -> AsyncIterator[World]:
+async def world_in(folder: Path, *, busy_ms: int = 1000, **changed: Any) -> AsyncIterator[World]:
     """A world whose stores lie in the folder; `changed` replaces parts of the house."""
     time = [NOW]
     ids = Ids(SANDBOX_ROOT)
@@ -411,7 +412,7 @@ async def world_in(folder: Path, **changed: Any) -> AsyncIterator[World]:
     alarms: list[str] = []
     async with (
         Cases.opened(f"sqlite+aiosqlite:///{folder}/cases.db") as cases,
-        AccessLog.open(f"sqlite+aiosqlite:///{folder}/log.db", keys, lambda: time[0]) as log,
+        AccessLog.open(f"sqlite+aiosqlite:///{folder}/log.db", keys, lambda: time[0], LogSettings(busy_ms=busy_ms)) as log,
     ):
         parts: dict[str, Any] = {
             "ids": ids,
