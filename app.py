@@ -18,7 +18,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from audit.reading import Reading
+from audit.reading import DamageError, Reading
 from audit.store import StoreError
 from auth.ids import SANDBOX_ROOT
 from cases.store import Cases
@@ -432,6 +432,8 @@ def _unreadable_is_2(work: Any) -> Any:
         return asyncio.run(work)
     except StoreError as error:
         raise Refusal(f"The access log cannot be read: {error}.") from error
+    except DamageError as error:
+        raise click.ClickException(f"The access log was tampered with: {error}.") from error
 
 
 if __name__ == "__main__":

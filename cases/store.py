@@ -275,13 +275,15 @@ class Cases:
 
     async def inquiry(self, case_id: CaseId, agency: Agency) -> Inquiry | None:
         """The newest inquiry of a case at an agency."""
-        row = await self._first(
-            select(tables.inquiry)
-            .where(tables.inquiry.c.case_id == case_id, tables.inquiry.c.agency == agency.name)
-            .order_by(tables.inquiry.c.generation.desc())
-            .limit(1)
+        return (await self.inquiries([case_id], agency)).get(case_id)
+
+    async def inquiries(self, case_ids: Sequence[CaseId], agency: Agency) -> dict[CaseId, Inquiry]:
+        """The newest inquiry of each case at an agency, where there is one."""
+        c = tables.inquiry.c
+        rows = await self._all(
+            select(tables.inquiry).where(c.case_id.in_(case_ids), c.agency == agency.name).order_by(c.generation)
         )
-        return _inquiry(row) if row else None
+        return {CaseId(row.case_id): _inquiry(row) for row in rows}
 
     async def inquiry_of(self, ticket: str) -> tuple[Inquiry, bool] | None:
         """The inquiry with this ticket, and whether it is still its case's newest."""

@@ -201,15 +201,22 @@ class Context:
 
     # ------------------------------------------------------------ the register
 
-    async def register(self, person: PersonId, purpose: str) -> FamilyRegister:
+    async def register(self, person: PersonId, purpose: str, case: CaseRecord | None = None) -> FamilyRegister:
         """The family register around a person. Raises OVERLOADED when it does not answer: authority fails closed."""
         loader = self.loaders.get(FamilyRegister)
         if loader is None:
             loader = self.loaders[FamilyRegister] = DataLoader(self._relatives)
         found: Answered[FamilyRegister | None] = await loader.load((person, purpose))
         if found.section is None:
-            raise errors.register_silent(found.answer.retry_after_seconds)
+            raise self.register_silent(found.answer, person, case)
         return found.section
+
+    def register_silent(
+        self, answer: Answer, person: PersonId | None = None, case: CaseRecord | None = None
+    ) -> GraphQLError:
+        """The register was asked about somebody and did not answer: an attempt to be recorded, and what to say."""
+        self.attempts.append(Attempt(person, case, None))
+        return errors.register_silent(answer.retry_after_seconds)
 
     async def _relatives(self, keys: list[tuple[PersonId, str]]) -> list[Answered[FamilyRegister | None]]:
         registry = self.house.registry
@@ -238,6 +245,10 @@ class Context:
             task = self._entering[case_id] = asyncio.ensure_future(self._entered(case_id))
         return await asyncio.shield(task)
 
+    async def all_entered(self) -> None:
+        """Wait until every case that this operation has begun to enter is entered or refused."""
+        await asyncio.gather(*self._entering.values(), return_exceptions=True)
+
     async def _entered(self, case_id: CaseId) -> Hand:
         narrowed = self.viewer.case and self.opened(self.viewer.case, *(kind.name for kind in CaseKind))
         record = await self.house.cases.case(case_id)
@@ -247,17 +258,14 @@ class Context:
         mine = next((m for m in mandates if m.holder == self.viewer.person and m.active(self.now)), None)
         if mine is None or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
             raise self._refusal(Attempt(record.subject, record, RefusalCode.NOT_ACCESSIBLE))
-        try:
-            register = await self.register(record.subject, mine.purpose.name)
-        except GraphQLError:
-            self.attempts.append(Attempt(record.subject, record, None))
-            raise
+        register = await self.register(record.subject, mine.purpose.name, record)
+        claim = authority.claim(record.kind, register, self.viewer.person)
         facts = authority.facts(
             self.viewer,
             mine.role,
             mine.purpose,
             register,
-            active=True,
+            active=claim is not None and claim.role is mine.role,
             case_opened_on=authority.day_of(record.opened_at),
             now=self.now,
         )

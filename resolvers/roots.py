@@ -162,7 +162,7 @@ async def _subject(context: Context, opening: Opening) -> PersonId | None:
         name, asked.birth_date, number, Inquiry(PURPOSE[opening.kind].name, context.now)
     )
     if answered.section is None and answered.answer.status is not AnswerStatus.NONE_HELD:
-        raise errors.register_silent(answered.answer.retry_after_seconds)
+        raise context.register_silent(answered.answer)
     return answered.section.subject if answered.section else None
 
 

@@ -12,9 +12,11 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from aiodataloader import DataLoader
 
 from auth.policy import Need
+from cases.store import Inquiry
 from connectors import finance
 from connectors.connector import Answered, Asked, Connector, Ticket
 from resolvers.context import POSITIVE, Context, Hand
@@ -23,6 +25,7 @@ from resolvers.plan import Part, Region
 from schema.answer import Answer, AnswerProblem, AnswerStatus, KnownFact
 from schema.case import CaseKind, CaseStatus
 from schema.disclosure import Agency, Disclosed
+from schema.identifiers import CaseId
 from schema.scalars import Coordinate
 from schema.text import Bilingual
 
@@ -64,13 +67,27 @@ _LATE = Bilingual(
     "정해진 시간 안에 응답하지 않았습니다.", "The agency did not answer within the time this question has."
 )
 
+_BROKEN = Bilingual(
+    "내부 오류로 응답을 처리하지 못했습니다.", "The answer could not be processed because of an error of ours."
+)
+log = structlog.get_logger()
+
 
 async def section(context: Context, hand: Hand, agency: Agency) -> Any:
-    """All that the agency says in this case, as far as the viewer may see it."""
-    task = hand.sections.get(agency)
-    if task is None:
-        task = hand.sections[agency] = asyncio.ensure_future(_fetched(context, hand, agency))
-    return await asyncio.shield(task)
+    """All that the agency says in this case, as far as the viewer may see it.
+
+    The first to ask asks for every case of the kind, so that the agency's connector is called once for all of them.
+    """
+    if agency not in hand.sections:
+        await context.all_entered()
+        for each in (hand, *context.hands.values()):
+            if (
+                each.region is hand.region
+                and agency not in each.sections
+                and (each is hand or asks(context, each, agency))
+            ):
+                each.sections[agency] = asyncio.ensure_future(_fetched(context, each, agency))
+    return await asyncio.shield(hand.sections[agency])
 
 
 async def answers(context: Context, hand: Hand, agencies: Sequence[Agency] = SIX) -> list[Answer]:
@@ -130,6 +147,9 @@ async def _fetched(context: Context, hand: Hand, agency: Agency) -> Any:
                     found = (await loader.load(question)).section
         except TimeoutError:
             found = blank(connector, AnswerStatus.UNAVAILABLE, "DEADLINE", _LATE)
+        except Exception as error:
+            log.error("section_failed", agency=agency.name, error=error)  # noqa: TRY400 - class and place only
+            found = blank(connector, AnswerStatus.UNAVAILABLE, "INTERNAL", _BROKEN)
         if found.answer.status is AnswerStatus.NONE_HELD and not readable.issuperset(lists):
             found.answer.status = AnswerStatus.COMPLETE  # nothing in what was asked; the rest is withheld
     hand.answers[agency] = found.answer
@@ -215,6 +235,19 @@ def _loader(context: Context, connector: Connector[Any]) -> DataLoader[Asked, An
     return loader
 
 
+def _inquiries(context: Context) -> DataLoader[CaseId, Inquiry | None]:
+    """The newest inquiry of each case, looked up together so that the cases go on together."""
+    loader = context.loaders.get(Inquiry)
+    if loader is None:
+
+        async def found(case_ids: list[CaseId]) -> list[Inquiry | None]:
+            newest = await context.house.cases.inquiries(case_ids, Agency.FINANCE)
+            return [newest.get(case_id) for case_id in case_ids]
+
+        loader = context.loaders[Inquiry] = DataLoader(found)
+    return loader
+
+
 def blank(
     connector: Connector[Any], status_: AnswerStatus, code: str | None = None, message: Bilingual | None = None
 ) -> Any:
@@ -247,7 +280,7 @@ async def _finance(
 ) -> Answered[Any]:
     """Ask once, come back with the ticket, and keep the answer: the agency deletes its copy after three months."""
     house = context.house
-    inquiry = await house.cases.inquiry(hand.case_id, Agency.FINANCE)
+    inquiry = await _inquiries(context).load(hand.case_id)
     generation = inquiry.generation if inquiry else 1
     if inquiry and inquiry.kept is not None and Agency.FINANCE in hand.renewed:
         inquiry, generation = None, generation + 1

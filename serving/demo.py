@@ -55,7 +55,6 @@ class Fault:
     agency: str
     names: frozenset[str]
     setting: Mapping[str, str]
-
     told: str
 
     @property
@@ -136,7 +135,11 @@ class Command:
     def result(self, *arguments: str) -> tuple[int, str, str]:
         """Exit status, standard output and standard error of a command that ends by itself."""
         with self.start(*arguments) as process:
-            output, errors = process.communicate(timeout=START_S)
+            try:
+                output, errors = process.communicate(timeout=START_S)
+            except subprocess.TimeoutExpired as late:
+                process.kill()
+                raise NotHeld(f"`onestop {' '.join(arguments)}` took longer than {START_S} s") from late
         return process.returncode, output, errors
 
     def output(self, *arguments: str) -> str:
@@ -169,7 +172,7 @@ class Command:
         running = newest(self.data)
         if not line.startswith("READY ") or running is None:
             last = log.read_text(errors="replace").strip()[-SAID:]
-            raise NotHeld(f"the server did not become ready within {START_S} s. {last}")
+            raise NotHeld(f"the server did not become ready: {last}")
         return running
 
 
@@ -434,10 +437,9 @@ def unverified(status: int, output: str, errors: str) -> Iterator[str]:
 
 def _keep(console: Console, server: subprocess.Popen[str], running: Running) -> None:
     """Serve on until somebody ends it."""
-    console.print(
-        f"\nServing on {running.url} until Ctrl-C, or `kill {os.getpid()}`; then {running.directory} is removed."
-    )
+    until = f"until Ctrl-C, or `kill {os.getpid()}`; then {running.directory} is removed."
     try:
+        console.print(f"\nServing on {running.url} {until}")
         server.wait()
     except KeyboardInterrupt:
         return

@@ -156,7 +156,8 @@ def _refusals(settings: Settings, workers: int) -> Iterator[str]:
     if settings.audience is None:
         yield "ONESTOP_AUDIENCE: not set; set what real tokens carry as `aud`"
     for agency, its in settings.agencies.items():
-        yield from _agency_refusals(f"ONESTOP_{agency}_URL", its.url)
+        if agency != "WELFARE" or its.url is not None:  # nobody asks it yet
+            yield from _agency_refusals(f"ONESTOP_{agency}_URL", its.url)
     if settings.introspection:
         yield "ONESTOP_INTROSPECTION: on shows the graph to anybody; set it off"
     if workers > 1:

@@ -137,7 +137,6 @@ def test_production_takes_proper_settings(production: dict[str, str]) -> None:
         ({"ONESTOP_AUDIENCE": None}, 1, "ONESTOP_AUDIENCE"),
         ({"ONESTOP_TAX_URL": "http://tax.example"}, 1, "ONESTOP_TAX_URL: plain http"),
         ({"ONESTOP_TAX_URL": "HTTP://tax.example"}, 1, "ONESTOP_TAX_URL: plain http"),
-        ({"ONESTOP_WELFARE_URL": None}, 1, "ONESTOP_WELFARE_URL: not set"),
         ({"ONESTOP_VEHICLES_URL": "sqlite+aiosqlite:///v.db"}, 1, "ONESTOP_VEHICLES_URL: SQLite"),
         ({"ONESTOP_INTROSPECTION": "on"}, 1, "ONESTOP_INTROSPECTION"),
         ({"ONESTOP_DATABASE_URL": "postgresql+asyncpg://db/x"}, 2, "ONESTOP_LOG_URL: SQLite"),
