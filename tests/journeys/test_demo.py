@@ -47,7 +47,8 @@ def flat(shown: str) -> str:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """What the command prints on a pipe of 80 columns, and where it kept its files."""
     directory = tmp_path_factory.mktemp("demo")
-    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "FORCE_COLOR"}}
+    unset = {"COLUMNS", "FORCE_COLOR", "XDG_RUNTIME_DIR"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
     # Settings of the shell do not reach the demo.
     environment |= {"TMPDIR": str(directory), "ONESTOP_MODE": "production", "PYTHONUTF8": "1"}
     done = subprocess.run(
@@ -143,6 +144,9 @@ def test_a_pipe_gets_no_colours_and_no_line_wider_than_the_screen(shown: tuple[s
 
 def test_nothing_is_left_behind(shown: tuple[str, Path]) -> None:
     assert list(shown[1].glob("onestop-demo-*")) == []
+    announced = list(shown[1].glob("onestop-*"))
+    assert announced, "a server tells where it runs, for as long as it does"
+    assert [file for folder in announced for file in folder.iterdir()] == []
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,7 @@ async def test_a_request_opens_a_new_inquiry_once_a_key(world: World, bureau: Bu
     assert [ticket for ticket, _ in bureau.asked] == [None, "T-2"]
     assert len(bureau.tickets) == 2
     bureau.release("T-2", 2)
+    await world.ask(DEPOSITS, {"id": husbands})
     assert finance(await world.ask(DEPOSITS, {"id": husbands}))["deposits"] == [{"product": "savings", "balance": 2}]
     found = await world.house.cases.inquiry(world.case_of(husbands), Agency.FINANCE)
     assert found is not None
