@@ -169,9 +169,10 @@ class Cases:
                     select(tables.case).where(tables.case.c.kind == kind.name, tables.case.c.subject == subject)
                 )
             ).one()
-            await self._once(connection, request, found.id, now)
+            first = await self._once(connection, request, found.id, now)
             mandate_id = str(uuid.uuid4())
-            given = await self._insert_unless_there(
+            # A request that is made again gives nothing back that was revoked meanwhile.
+            given = first and await self._insert_unless_there(
                 connection,
                 tables.mandate,
                 id=mandate_id,

@@ -137,7 +137,13 @@ async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     except KeyReusedError as reused:
         raise _reused() from reused
     context.created.add(subject)
-    return OpenCasePayload(case=await case.shown(context, await context.enter_case(record.id)), refusal=None)
+    try:
+        hand = await context.enter_case(record.id)
+    except GraphQLError as error:
+        if (error.extensions or {}).get("code") != RefusalCode.NOT_ACCESSIBLE.name:
+            raise
+        return OpenCasePayload(case=None, refusal=Refusal(code=RefusalCode.NOT_ACCESSIBLE))
+    return OpenCasePayload(case=await case.shown(context, hand), refusal=None)
 
 
 async def _subject(context: Context, opening: Opening) -> PersonId | None:

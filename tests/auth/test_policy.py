@@ -86,7 +86,9 @@ def permits(facts: Facts, need: Need) -> Iterator[tuple[str, tuple[Condition, ..
         if (need.agency, need.sensitivity, need.about) == (Agency.HEALTH, Sensitivity.SPECIAL, About.PERSON):
             yield "D24", (MANDATE, HIGH_SIGN_IN, FRESH, UNDER_NINE)
     # The order is about the ward; of the ward's parents it shows who they are.
-    reached = need.about is About.PERSON or (need.about is About.OTHER_PARENT and need.sensitivity <= Sensitivity.IDENTITY)
+    reached = need.about is About.PERSON or (
+        need.about is About.OTHER_PARENT and need.sensitivity <= Sensitivity.IDENTITY
+    )
     if who == ("GUARDIAN", Purpose.WARD_ADMINISTRATION) and reached:
         yield "D27", (MANDATE, SIGNED_IN, ORDERED)
     if who == (SELF, Purpose.SUBJECT_ACCESS) and need.about is About.SELF:

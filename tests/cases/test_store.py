@@ -265,7 +265,9 @@ async def version(cases: Cases, case: CaseRecord) -> int:
     return found.version
 
 
-async def test_a_change_gives_the_case_a_new_version_and_the_same_again_does_not(cases: Cases, case: CaseRecord) -> None:
+async def test_a_change_gives_the_case_a_new_version_and_the_same_again_does_not(
+    cases: Cases, case: CaseRecord
+) -> None:
     complete, pending = AnswerStatus.COMPLETE, AnswerStatus.PENDING
     assert await cases.standings(case.id) == {}
     assert await cases.note(case.id, {Agency.LAND: complete, Agency.FINANCE: pending}, NOW)
@@ -280,7 +282,9 @@ async def test_a_change_gives_the_case_a_new_version_and_the_same_again_does_not
 
 
 async def test_notes_at_the_same_time_lose_none(cases: Cases, case: CaseRecord) -> None:
-    await asyncio.gather(*(cases.note(case.id, {agency: AnswerStatus.COMPLETE}, NOW) for agency in Agency for _ in range(3)))
+    await asyncio.gather(
+        *(cases.note(case.id, {agency: AnswerStatus.COMPLETE}, NOW) for agency in Agency for _ in range(3))
+    )
     assert await cases.standings(case.id) == dict.fromkeys(Agency, AnswerStatus.COMPLETE)
     assert await version(cases, case) >= len(Agency)
 

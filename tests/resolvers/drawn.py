@@ -58,7 +58,7 @@ class Drawing:
     fragments: list[tuple[str, str, str]] = field(default_factory=list)
 
     def chance(self, percent: int) -> bool:
-        return cast(bool, self.draw(st.integers(0, 99)) < percent)
+        return cast("bool", self.draw(st.integers(0, 99)) < percent)
 
     def one_of(self, choices: Sequence[Any]) -> Any:
         return self.draw(st.sampled_from(choices))
@@ -89,7 +89,7 @@ class Drawing:
     def fragment(self, type_: GraphQLNamedType, depth: int) -> str:
         known = [name for name, on, _ in self.fragments if on == type_.name]
         if known and self.chance(60):
-            return cast(str, self.one_of(known))
+            return cast("str", self.one_of(known))
         body = self.selection(type_, min(depth, 2))
         name = f"F{len(self.fragments)}"
         self.fragments.append((name, type_.name, body))
@@ -98,7 +98,9 @@ class Drawing:
     def one_field(self, type_: GraphQLNamedType, depth: int) -> str:
         if not isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             return "__typename"
-        names = [name for name, each in type_.fields.items() if depth > 0 or not is_composite_type(get_named_type(each.type))]
+        names = [
+            name for name, each in type_.fields.items() if depth > 0 or not is_composite_type(get_named_type(each.type))
+        ]
         if not names:
             return "__typename"
         name = self.one_of(names)
@@ -160,7 +162,7 @@ class Naive:
                 continue
             target: Any = node
             if not isinstance(node, InlineFragmentNode):
-                target = self.fragment(cast(Any, node).name.value)
+                target = self.fragment(cast("Any", node).name.value)
             on = target.type_condition
             if on is None or self.is_a(type_, on.name.value):
                 yield from self.flat(type_, target.selection_set)

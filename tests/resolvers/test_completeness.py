@@ -57,7 +57,9 @@ def code(reply: Reply) -> str:
 
 async def test_two_cases_in_one_document_ask_each_agency_once(world: World, husbands: str, fathers: str) -> None:
     sections = "land { parcels { pnu } } finance { deposits { id } } tax { items { id } }"
-    text = f"query ($a: ID!, $b: ID!) {{ a: estateCase(id: $a) {{ {sections} }} b: estateCase(id: $b) {{ {sections} }} }}"
+    text = (
+        f"query ($a: ID!, $b: ID!) {{ a: estateCase(id: $a) {{ {sections} }} b: estateCase(id: $b) {{ {sections} }} }}"
+    )
     await world.ask(text, {"a": husbands, "b": fathers})
     for agency in (Agency.LAND, Agency.FINANCE, Agency.TAX):
         (questions,) = world.estate[agency].asked
@@ -80,13 +82,18 @@ async def test_one_case_under_two_names_is_asked_about_once_for_what_both_read(w
 
 
 async def test_an_agency_of_which_nothing_is_read_is_not_asked(world: World, husbands: str) -> None:
-    await world.ask("query ($id: ID!) { estateCase(id: $id) { number status deceased { name } deadlines { code } } }", {"id": husbands})
+    await world.ask(
+        "query ($id: ID!) { estateCase(id: $id) { number status deceased { name } deadlines { code } } }",
+        {"id": husbands},
+    )
     assert world.contacted == []
     await world.ask(LAND, {"id": husbands})
     assert world.contacted == ["EstateLand"]
 
 
-async def test_an_agency_of_which_nothing_may_be_shown_is_not_asked_and_says_refused(world: World, husbands: str) -> None:
+async def test_an_agency_of_which_nothing_may_be_shown_is_not_asked_and_says_refused(
+    world: World, husbands: str
+) -> None:
     reply = await world.ask(EVERYTHING, {"id": husbands}, token=world.token(acr=2))
     assert reply.data is not None
     health = reply.data["estateCase"]["health"]
@@ -125,11 +132,14 @@ def everything(type_name: str) -> str:
 async def test_a_summary_alone_says_what_it_says_beside_everything_else(world: World, husbands: str) -> None:
     for agency in world.estate.values():
         agency.full = True
-    alone = await world.ask("query ($id: ID!) { estateCase(id: $id) { summary { assets debts net missing } } }", {"id": husbands})
+    alone = await world.ask(
+        "query ($id: ID!) { estateCase(id: $id) { summary { assets debts net missing } } }", {"id": husbands}
+    )
     world.forget()
     beside = " ".join(f"{agency.name.lower()} {everything(f'Estate{agency.name.title()}')}" for agency in SIX)
     together = await world.ask(
-        f"query ($id: ID!) {{ estateCase(id: $id) {{ summary {{ assets debts net missing }} {beside} }} }}", {"id": husbands}
+        f"query ($id: ID!) {{ estateCase(id: $id) {{ summary {{ assets debts net missing }} {beside} }} }}",
+        {"id": husbands},
     )
     assert not together.errors
     assert alone.data is not None
@@ -181,7 +191,9 @@ async def test_no_other_status_makes_the_picture_whole(world: World, husbands: s
         assert reply.data["estateCase"]["status"] != "COMPLETE"
 
 
-async def test_a_connector_that_breaks_is_an_incident_without_a_word_of_what_it_said(world: World, husbands: str) -> None:
+async def test_a_connector_that_breaks_is_an_incident_without_a_word_of_what_it_said(
+    world: World, husbands: str
+) -> None:
     world.estate[Agency.LAND].raises = RuntimeError("parcel 4111 of Kim")
     reply = await world.ask(LAND, {"id": husbands})
     assert world.estate[Agency.LAND].asked
@@ -245,7 +257,9 @@ def test_a_document_that_is_wrong_or_too_costly_never_becomes_a_question(world: 
 @pytest.mark.parametrize(
     ("variables", "name"), [({}, None), ({"id": None}, None), ({"id": ["a"]}, None), ({"id": "x"}, "Another")]
 )
-async def test_bad_variables_or_an_unknown_operation_reach_nobody(world: World, variables: Mapping[str, Any], name: str | None) -> None:
+async def test_bad_variables_or_an_unknown_operation_reach_nobody(
+    world: World, variables: Mapping[str, Any], name: str | None
+) -> None:
     reply = await world.graph.answer(world.request(LAND, variables, name=name))
     assert (reply.has_data, code(reply), list(reply.entry_ids)) == (False, "BAD_INPUT", [])
     assert (world.contacted, world.register.asked) == ([], [])
@@ -259,7 +273,9 @@ async def test_without_a_good_token_nobody_is_asked(world: World, husbands: str,
     assert (world.contacted, world.register.asked, await world.entries()) == ([], [], [])
 
 
-async def test_a_foreign_case_leaves_one_refused_entry_about_its_person_and_reaches_nobody(world: World, foreign: str) -> None:
+async def test_a_foreign_case_leaves_one_refused_entry_about_its_person_and_reaches_nobody(
+    world: World, foreign: str
+) -> None:
     text = EVERYTHING.replace("estateCase(id: $id)", "a: estateCase(id: $id)", 1)
     reply = await world.ask(text[:-2] + " b: estateCase(id: $id) { id } }", {"id": foreign})
     assert reply.data == {"a": None, "b": None}
@@ -271,7 +287,9 @@ async def test_a_foreign_case_leaves_one_refused_entry_about_its_person_and_reac
     assert (world.contacted, world.register.asked) == ([], [])
 
 
-async def test_unknown_foreign_protected_renounced_and_revoked_cases_look_alike(world: World, foreign: str, fathers: str, babys: str) -> None:
+async def test_unknown_foreign_protected_renounced_and_revoked_cases_look_alike(
+    world: World, foreign: str, fathers: str, babys: str
+) -> None:
     gone = await world.opened(CaseKind.ESTATE, HUSBAND, WIFE)
     world.register.declare(Declaration(FATHER, WIFE, DeclarationKind.RENUNCIATION, date(2026, 1, 5)))
     world.register.protect(BABY)

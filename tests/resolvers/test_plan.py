@@ -189,5 +189,8 @@ def test_only_the_graph_itself_needs_no_viewer(text: str, nobody: bool) -> None:
 def test_of_two_operations_only_the_one_that_is_asked_is_read() -> None:
     document = taken('query A { estateCase(id: "1") { id } } query B { estateCase(id: "1") { number } }')
     plans = Plans(CORE, DISCLOSED)
-    read = {name: plans.plan(document, operation, {}).coordinates(Region.ESTATE) for name, operation in document.operations.items()}
+    read = {
+        name: plans.plan(document, operation, {}).coordinates(Region.ESTATE)
+        for name, operation in document.operations.items()
+    }
     assert read == {"A": {"EstateCase.id"}, "B": {"EstateCase.number"}}

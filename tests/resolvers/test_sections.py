@@ -107,7 +107,9 @@ def status(reply: Reply) -> str:
 
 
 async def again(world: World, case: str, key: str, *agencies: str) -> Reply:
-    return await world.ask(AGAIN, {"input": {"case": case, "agencies": agencies or ("FINANCE",), "idempotencyKey": key}})
+    return await world.ask(
+        AGAIN, {"input": {"case": case, "agencies": agencies or ("FINANCE",), "idempotencyKey": key}}
+    )
 
 
 async def kept(world: World, bureau: Bureau, case: str, balance: int = 1000) -> None:
@@ -118,7 +120,9 @@ async def kept(world: World, bureau: Bureau, case: str, balance: int = 1000) -> 
     world.forget()
 
 
-async def test_what_is_not_answered_yet_is_pending_with_its_day_and_unknown(world: World, bureau: Bureau, husbands: str) -> None:
+async def test_what_is_not_answered_yet_is_pending_with_its_day_and_unknown(
+    world: World, bureau: Bureau, husbands: str
+) -> None:
     reply = await world.ask(DEPOSITS, {"id": husbands})
     assert finance(reply)["answer"]["expectedBy"] == LATER.isoformat()
     assert (status(reply), finance(reply)["deposits"]) == ("PENDING", None)
@@ -129,7 +133,9 @@ async def test_what_is_not_answered_yet_is_pending_with_its_day_and_unknown(worl
     assert entry["answers"] == {"FINANCE": "PENDING"}
 
 
-async def test_a_pending_inquiry_is_come_back_to_with_its_ticket_and_never_opened_twice(world: World, bureau: Bureau, husbands: str) -> None:
+async def test_a_pending_inquiry_is_come_back_to_with_its_ticket_and_never_opened_twice(
+    world: World, bureau: Bureau, husbands: str
+) -> None:
     for _ in range(3):
         await world.ask(DEPOSITS, {"id": husbands})
     (_, key), *later = bureau.asked
@@ -145,7 +151,9 @@ async def test_questions_at_the_same_time_open_one_inquiry(world: World, bureau:
     assert (found.ticket, found.generation, found.kept) == ("T-1", 1, None)
 
 
-async def test_an_answer_that_came_is_kept_and_nobody_is_asked_again(world: World, bureau: Bureau, husbands: str) -> None:
+async def test_an_answer_that_came_is_kept_and_nobody_is_asked_again(
+    world: World, bureau: Bureau, husbands: str
+) -> None:
     await kept(world, bureau, husbands, balance=4200)
     bureau.deleted.add("T-1")  # the agency's own copy may go
     world.time[0] += timedelta(days=120)
@@ -215,7 +223,9 @@ async def test_a_request_for_a_foreign_case_asks_nobody(world: World, foreign: s
     assert (entry["outcome"], entry["task"]) == ("REFUSED", "UPDATE")
 
 
-async def test_an_answer_that_the_agency_deleted_is_expired_until_it_is_asked_anew(world: World, bureau: Bureau, husbands: str) -> None:
+async def test_an_answer_that_the_agency_deleted_is_expired_until_it_is_asked_anew(
+    world: World, bureau: Bureau, husbands: str
+) -> None:
     await world.ask(DEPOSITS, {"id": husbands})
     bureau.deleted.add("T-1")
     reply = await world.ask(DEPOSITS, {"id": husbands})
@@ -247,7 +257,9 @@ async def test_polling_keeps_what_came_and_wakes_who_watches(world: World, burea
     assert await world.house.cases.due(world.time[0] + timedelta(days=1), deferred.LEASE) == []
 
 
-async def test_polling_comes_back_later_while_it_is_pending_and_never_when_expired(world: World, bureau: Bureau, husbands: str) -> None:
+async def test_polling_comes_back_later_while_it_is_pending_and_never_when_expired(
+    world: World, bureau: Bureau, husbands: str
+) -> None:
     await world.ask(DEPOSITS, {"id": husbands})
     cases = world.house.cases
     world.time[0] += timedelta(minutes=5)
@@ -261,7 +273,9 @@ async def test_polling_comes_back_later_while_it_is_pending_and_never_when_expir
     assert await cases.due(world.time[0] + timedelta(days=30), deferred.LEASE) == []
 
 
-async def test_a_callback_is_taken_once_and_only_about_its_own_person(world: World, bureau: Bureau, husbands: str) -> None:
+async def test_a_callback_is_taken_once_and_only_about_its_own_person(
+    world: World, bureau: Bureau, husbands: str
+) -> None:
     await world.ask(DEPOSITS, {"id": husbands})
     bureau.release("T-1", 9)
     person = world.house.ids.sector_id(Agency.FINANCE, HUSBAND)

@@ -23,7 +23,6 @@ from connectors.connector import Asked
 from connectors.registry import Declaration, DeclarationKind
 from resolvers.documents import Document
 from resolvers.operation_types import Reply
-from resolvers.plan import Part
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, RefusalCode
 from schema.disclosure import Agency, Disclosed, Sensitivity
@@ -100,7 +99,9 @@ class Reader:
                 below = [node.selection_set for node in nodes if node.selection_set]
                 for item in value if isinstance(value, list) else [value]:
                     if item is not None:
-                        object_ = CORE.type_map[item["__typename"] if len(self.naive.objects(inner)) > 1 else inner.name]
+                        object_ = CORE.type_map[
+                            item["__typename"] if len(self.naive.objects(inner)) > 1 else inner.name
+                        ]
                         assert isinstance(object_, GraphQLObjectType)
                         yield from self.of_object(item, object_, below, about, disclosed)
 
@@ -169,7 +170,10 @@ circumstances = st.builds(
     renounced=mostly,
     protected=mostly,
     statuses=st.tuples(
-        *(st.sampled_from([AnswerStatus.COMPLETE] * 6 + [AnswerStatus.UNAVAILABLE, AnswerStatus.PARTIAL]) for _ in range(12))
+        *(
+            st.sampled_from([AnswerStatus.COMPLETE] * 6 + [AnswerStatus.UNAVAILABLE, AnswerStatus.PARTIAL])
+            for _ in range(12)
+        )
     ),
 )
 ROOTS = [
@@ -224,11 +228,15 @@ async def cases_in(world: World) -> Cases:
 
 
 async def answered(world: World, drawn: Drawn, said: Circumstances) -> tuple[Reply, list[dict[str, Any]], list[Told]]:
-    cases = Cases({}) if not world.kinds else Cases(
-        {
-            name: world.house.ids.sealed(CLIENT, record.kind.name, record.id)
-            for name, record in zip(("HUSBANDS", "FATHERS", "BABYS", "FOREIGN"), world.kinds.values(), strict=True)
-        }
+    cases = (
+        Cases({})
+        if not world.kinds
+        else Cases(
+            {
+                name: world.house.ids.sealed(CLIENT, record.kind.name, record.id)
+                for name, record in zip(("HUSBANDS", "FATHERS", "BABYS", "FOREIGN"), world.kinds.values(), strict=True)
+            }
+        )
     )
     text = cases.named(drawn.text)
     document = world.graph.documents.take(text)
@@ -237,9 +245,7 @@ async def answered(world: World, drawn: Drawn, said: Circumstances) -> tuple[Rep
     world.forget()
     said.apply(world)
     before = (await world.entries())[-1:]
-    reply = await world.ask(
-        text, drawn.variables, token=world.token(acr=said.acr, signed_in_s=said.signed_in_s)
-    )
+    reply = await world.ask(text, drawn.variables, token=world.token(acr=said.acr, signed_in_s=said.signed_in_s))
     entries = [entry async for entry in world.log.reading.export(before[0]["leaf_index"] + 1 if before else 0)]
     assert [entry["id"] for entry in entries] == list(reply.entry_ids)
     told = list(Reader(world, Naive(CORE, document.node, drawn.variables)).told(reply.data))
@@ -330,7 +336,11 @@ async def test_entries_cover_what_is_shown_and_claim_no_more_and_what_is_withhel
     }
     for agency in world.everyone:
         for question in agency.questions:
-            case = next(id_ for id_, record in world.kinds.items() if sector(world, agency.agency, record.subject) == question.person)
+            case = next(
+                id_
+                for id_, record in world.kinds.items()
+                if sector(world, agency.agency, record.subject) == question.person
+            )
             assert not withheld & {(case, coordinate) for coordinate in question.coordinates}
     if withheld:
         event("something was withheld")

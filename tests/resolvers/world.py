@@ -72,9 +72,7 @@ CORE = SCHEMA._schema
 DISCLOSED = disclosures(CORE)
 LEAVES, LEADS_TO = shape(CORE)
 SIX = (Agency.LAND, Agency.FINANCE, Agency.PENSIONS, Agency.TAX, Agency.HEALTH, Agency.VEHICLES)
-KNOWN = frozenset(
-    {AnswerStatus.COMPLETE, AnswerStatus.PARTIAL, AnswerStatus.NONE_HELD, AnswerStatus.EXISTENCE_ONLY}
-)
+KNOWN = frozenset({AnswerStatus.COMPLETE, AnswerStatus.PARTIAL, AnswerStatus.NONE_HELD, AnswerStatus.EXISTENCE_ONLY})
 
 
 def person_id(name: str) -> PersonId:
@@ -248,7 +246,7 @@ def made(type_: type, asked: Asked, seed: str, *, full: bool = False, **told: An
     hints = typing.get_type_hints(type_)
     values = dict(told)
     shared = definition.name in {"Fraction", "AnswerProblem"}
-    for each in fields(cast(Any, type_)):
+    for each in fields(cast("Any", type_)):
         if not each.init or each.name in values:
             continue
         at = f"{definition.name}.{to_camel_case(each.name)}"
@@ -297,7 +295,7 @@ def agencies(case: type) -> Mapping[Agency, FakeAgency]:
     definition = get_object_definition(case, strict=True)
     sections = {each.python_name: each for each in definition.fields}
     hints = {name: each.type for name, each in sections.items()}
-    return {agency: FakeAgency(agency, cast(type, hints[agency.name.lower()])) for agency in SIX}
+    return {agency: FakeAgency(agency, cast("type", hints[agency.name.lower()])) for agency in SIX}
 
 
 # ---------------------------------------------------------------- the house
@@ -412,7 +410,9 @@ async def world_in(folder: Path, *, busy_ms: int = 1000, **changed: Any) -> Asyn
     alarms: list[str] = []
     async with (
         Cases.opened(f"sqlite+aiosqlite:///{folder}/cases.db") as cases,
-        AccessLog.open(f"sqlite+aiosqlite:///{folder}/log.db", keys, lambda: time[0], LogSettings(busy_ms=busy_ms)) as log,
+        AccessLog.open(
+            f"sqlite+aiosqlite:///{folder}/log.db", keys, lambda: time[0], LogSettings(busy_ms=busy_ms)
+        ) as log,
     ):
         parts: dict[str, Any] = {
             "ids": ids,
@@ -420,7 +420,7 @@ async def world_in(folder: Path, *, busy_ms: int = 1000, **changed: Any) -> Asyn
             "policies": Policies(alarms.append),
             "cases": cases,
             "log": log,
-            "registry": cast(Register, register),
+            "registry": cast("Register", register),
             "estate": {agency: fake.connector for agency, fake in estate.items()},
             "birth": {agency: fake.connector for agency, fake in birth.items()},
             "kept": AESGCM(bytes(32)),
