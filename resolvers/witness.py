@@ -54,7 +54,8 @@ class Seen:
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-SETTLED = frozenset({AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus.PARTIAL, AnswerStatus.EXISTENCE_ONLY})
+SETTLED = frozenset({AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus.EXISTENCE_ONLY})
+"""Statuses under which a null in the section tells that there is nothing. Within a record it always does."""
 
 
 OWN = frozenset({"Viewer", "AccessEntryConnection", "AccessEntry"})
@@ -141,6 +142,7 @@ class Witness:
         status = getattr(getattr(source, "answer", None), "status", None)
         if status is not None:
             answered = status in SETTLED
+        answered = answered or type_name in RECORD_KEYS
         region, part = entered(type_name, subject.region if subject else None, subject.part if subject else None)
         person: PersonId | None = self._viewer if subject is None else subject.person
         if type_name not in OWN:

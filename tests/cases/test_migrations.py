@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
@@ -50,16 +51,10 @@ async def test_what_was_there_before_a_start_is_there_after_it(url: str) -> None
     async with Cases.opened(url) as cases, cases._engine.begin() as connection:
         await connection.execute(
             text("insert into request (viewer, key, fingerprint, result, at) values ('v', 'k', 'f', 'r', :at)"),
-            {"at": "2026-03-14 00:00:00"} if url.startswith("sqlite") else {"at": _now()},
+            {"at": "2026-03-14 00:00:00" if url.startswith("sqlite") else datetime(2026, 3, 14, tzinfo=UTC)},
         )
     async with Cases.opened(url) as cases, cases._engine.connect() as connection:
         assert (await connection.execute(text("select count(*) from request"))).scalar_one() == 1
-
-
-def _now() -> Any:
-    from datetime import UTC, datetime
-
-    return datetime(2026, 3, 14, tzinfo=UTC)
 
 
 async def test_processes_that_start_at_the_same_time_all_find_the_tables(url: str) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, text
@@ -58,8 +59,6 @@ async def test_a_case_is_what_it_was_opened_as_with_its_mandate_and_its_proof(ca
 
 
 async def test_instants_keep_their_moment_whatever_their_offset(cases: Cases) -> None:
-    from zoneinfo import ZoneInfo
-
     case = await opened(cases, now=NOW.astimezone(ZoneInfo("Asia/Seoul")))
     assert case.opened_at == NOW
     assert case.opened_at.utcoffset() == timedelta(0)
@@ -182,8 +181,8 @@ async def inquire(cases: Cases, case: CaseRecord, ticket: str, generation: int =
 
 
 @pytest.fixture
-async def case(cases: Cases) -> AsyncIterator[CaseRecord]:
-    yield await opened(cases)
+async def case(cases: Cases) -> CaseRecord:
+    return await opened(cases)
 
 
 async def test_there_is_one_inquiry_a_generation_and_the_newest_counts(cases: Cases, case: CaseRecord) -> None:

@@ -98,9 +98,9 @@ class Drawing:
     def one_field(self, type_: GraphQLNamedType, depth: int) -> str:
         if not isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             return "__typename"
-        names = [
-            name for name, each in type_.fields.items() if depth > 0 or not is_composite_type(get_named_type(each.type))
-        ]
+        leading = {name for name, each in type_.fields.items() if is_composite_type(get_named_type(each.type))}
+        deep = depth > 0 and bool(leading) and self.chance(65)
+        names = [name for name in type_.fields if (name in leading) is deep]
         if not names:
             return "__typename"
         name = self.one_of(names)

@@ -56,7 +56,7 @@ def naive_reads(naive: Naive) -> Reads:
                 continue
             at = f"{type_.name}.{name}"
             shared = type_.name in SHARED
-            disclosed = inherited if shared else DISCLOSED.get(at)  # type: ignore[call-overload] - a NewType over str
+            disclosed = inherited if shared else DISCLOSED.get(at)  # type: ignore[call-overload]  # a NewType over str
             inner = naive.field_type(type_, nodes[0])
             if place is not None:
                 found.add((*place, at, disclosed, not is_composite_type(inner), shared))

@@ -280,7 +280,7 @@ async def test_a_callback_is_taken_once_and_only_about_its_own_person(
     bureau.release("T-1", 9)
     person = world.house.ids.sector_id(Agency.FINANCE, HUSBAND)
     body = bureau.body(person, "T-1")
-    others = Callback(ticket="T-1", person=world.house.ids.sector_id(Agency.FINANCE, "x" * 26), body=body)  # type: ignore[arg-type] - nobody
+    others = Callback(ticket="T-1", person=world.house.ids.sector_id(Agency.FINANCE, "x" * 26), body=body)  # type: ignore[arg-type]  # nobody
     unknown = Callback(ticket="T-9", person=person, body=body)
     good = Callback(ticket="T-1", person=person, body=body)
     assert [await deferred.called_back(world.house, each) for each in (others, unknown)] == [409, 409]
@@ -307,7 +307,7 @@ async def test_who_watches_a_case_is_told_with_an_entry_of_its_own(world: World,
     (entry,) = await world.entries(event)
     assert entry["staff"]["subject"] == HUSBAND
     assert {"Answer.status", "CaseUpdate.answer"} <= set(entry["disclosed"])
-    await stream.aclose()  # type: ignore[attr-defined] - an async generator
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
 
 
 async def test_watching_ends_with_the_mandate(world: World, bureau: Bureau, husbands: str) -> None:

@@ -387,9 +387,13 @@ class World:
     async def ask(self, text: str, variables: Mapping[str, Any] | None = None, *, token: str | None = "") -> Reply:
         return await self.graph.answer(self.request(text, variables, token=token))
 
-    async def entries(self, reply: Reply | None = None) -> list[dict[str, Any]]:
-        """All entries, or those that a reply names."""
-        found = [entry async for entry in self.log.reading.export()]
+    async def size(self) -> int:
+        """The number of leaves in the log, selections among them."""
+        return (await self.log.reading.verify()).entries
+
+    async def entries(self, reply: Reply | None = None, since: int = 0) -> list[dict[str, Any]]:
+        """All entries from a leaf on, or those that a reply names."""
+        found = [entry async for entry in self.log.reading.export(since)]
         if reply is None:
             return found
         return [entry for entry in found if entry["id"] in set(reply.entry_ids)]
