@@ -1,4 +1,7 @@
-"""onestop: the command, and what starts when it is told to serve."""
+"""onestop: the command, and what starts when it is told to serve.
+
+Each command imports what it needs when it runs: a token should not wait for a web server to be loaded.
+"""
 
 import asyncio
 import hashlib
@@ -7,41 +10,29 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from audit.reading import DamageError, Reading
-from audit.store import StoreError
-from auth.ids import SANDBOX_ROOT
-from cases.store import Cases
-from sandbox import known_answers
-from sandbox.issuer import Issuer
-from sandbox.nation import nation
 from sandbox.personas import PERSONAS
-from sandbox.server import Endpoints, Sandbox
-from sandbox.server import serve as serve_sandbox
-from schema.disclosure import Agency
-from serving import demo as demonstration
-from serving import logs, program, server
-from serving.drain import Drain
-from serving.metrics import Metrics, admin
+from serving import logs
 from serving.running import Running, announced, newest
 from serving.settings import Settings, SettingsError, limits_in_force, problems, shown
+
+if TYPE_CHECKING:
+    from sandbox.server import Endpoints
+    from serving.drain import Drain
+    from serving.program import Program, Wiring
 
 KOREA = timezone(timedelta(hours=9))
 AUDIENCE = "https://onestop.sandbox.invalid/graphql"
 CLIENT = "sandbox-portal"
 TAX_ISSUER = "https://tax.sandbox.invalid"
 STATE = Path("var")
-START_S = 60
 
 
 def today() -> date:
@@ -91,12 +82,15 @@ def serve(host: str, port: int, workers: int, data: Path) -> None:
         port = _free_port(host)
     data.mkdir(parents=True, exist_ok=True)
     with _wired(its, data, f"http://{host}:{port}") as (wiring, controls):
+        from serving import program, server
+        from serving.metrics import Metrics, admin
+
         metrics = Metrics()
         beside = (admin(metrics), *its.admin_listen) if its.admin_listen else None
         url = f"http://{host}:{port}"
         running = Running(os.getpid(), str(data.resolve()), wiring.issuer, wiring.audience, url, controls)
 
-        def make(drain: Drain) -> program.Program:
+        def make(drain: "Drain") -> "Program":
             return program.Program(wiring, drain, metrics)
 
         def ready(url: str) -> None:
@@ -118,46 +112,56 @@ def _free_port(host: str) -> int:
 
 
 @contextmanager
-def _wired(its: Settings, data: Path, origin: str) -> Iterator[tuple[program.Wiring, Mapping[str, str]]]:
+def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Mapping[str, str]]"]:
     """What the program needs, with the sandbox started for whatever is not set, and the sandbox's controls."""
-    agencies = {agency: url for agency in Agency if (url := its.agencies[agency.name].url)}
-    needed = set(Agency) - {Agency.WELFARE}
-    with _embedded(its, data) if its.issuer is None or needed - agencies.keys() else _nothing() as endpoints:
-        if endpoints is not None:
-            agencies = {Agency[name]: url for name, url in endpoints.agencies.items()} | agencies
+    asked = {name for name in its.agencies if name != "WELFARE"}
+    is_whole = its.issuer is not None and all(its.agencies[name].url for name in asked)
+    with _nothing() if is_whole else _embedded(its, data) as ready:
+        from schema.disclosure import Agency  # while the sandbox starts beside us
+        from serving import program
+
+        endpoints = ready()
+        needed = {Agency[name] for name in asked}
+        agencies = {Agency[name]: url for name, url in endpoints["agencies"].items()} if endpoints else {}
+        agencies |= {agency: url for agency in needed if (url := its.agencies[agency.name].url)}
         wiring = program.Wiring(
             settings=its,
             database_url=its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db",
             log_url=its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db",
             id_root=_id_root(its),
             signing_key=program.signing_key(its.log_signing_key_file or _made_signing_key(data)),
-            issuer=its.issuer or (endpoints.issuer if endpoints else ""),
+            issuer=its.issuer or (endpoints["issuer"] if endpoints else ""),
             audience=its.audience or AUDIENCE,
             agencies={agency: agencies[agency] for agency in needed},
             tax_issuer=agencies[Agency.TAX] if its.production else TAX_ISSUER,
             callback_url=f"{its.origin or origin}/callbacks/finance",
         )
-        yield wiring, endpoints.controls if endpoints else {}
+        yield wiring, endpoints["controls"] if endpoints else {}
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
+def _nothing() -> Iterator[Callable[[], None]]:
+    yield lambda: None
 
 
 @contextmanager
-def _embedded(its: Settings, data: Path) -> Iterator[Endpoints]:
-    """The sandbox in a process of its own, which ends with this one."""
-    command = [sys.executable, "-m", "sandbox", "--port-base", "0", "--directory", str(data / "sandbox")]
+def _embedded(its: Settings, data: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """The sandbox in a process of its own, which ends with this one; what is yielded waits until it answers."""
+    command = [sys.executable, "-P", "-m", "sandbox", "--port-base", "0", "--directory", str(data / "sandbox")]
     if its.id_key_file:
         command += ["--id-key-file", str(its.id_key_file)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ONESTOP_")}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
-        try:
+
+        def ready() -> dict[str, Any]:
             line = child.stdout.readline() if child.stdout else b""
             if not line:
                 raise Refusal("The sandbox did not start; its reason is above.")
-            yield Endpoints(**json.loads(line))
+            endpoints: dict[str, Any] = json.loads(line)
+            return endpoints
+
+        try:
+            yield ready
         finally:
             if child.stdin:
                 child.stdin.close()
@@ -167,6 +171,8 @@ def _embedded(its: Settings, data: Path) -> Iterator[Endpoints]:
 
 def _id_root(its: Settings) -> bytes:
     """The identifiers' root key: at least 32 bytes in hexadecimal."""
+    from auth.ids import SANDBOX_ROOT
+
     if its.id_key_file is None:
         return SANDBOX_ROOT
     try:
@@ -180,6 +186,9 @@ def _id_root(its: Settings) -> bytes:
 
 def _made_signing_key(data: Path) -> Path:
     """The sandbox's key of the access log; made at the first start and marked as the sandbox's."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     file = data / "access-log-key.pem"
     if not file.exists():
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -192,6 +201,8 @@ def _made_signing_key(data: Path) -> Path:
 @click.option("--keep", is_flag=True, help="Go on serving afterwards.")
 def demo(*, keep: bool) -> None:
     """Start everything in a fresh directory, ask the estate and the birth question, and show what came back."""
+    from serving import demo as demonstration
+
     sys.exit(demonstration.run(keep=keep))
 
 
@@ -216,6 +227,9 @@ def demo(*, keep: bool) -> None:
 @click.pass_context
 def sandbox(context: click.Context, port_base: int, people: int, seed: int, data: Path) -> None:
     """Serve only the sandbox: sign-in, then registry, land, finance, pensions, tax, health, vehicles."""
+    from sandbox.server import Sandbox
+    from sandbox.server import serve as serve_sandbox
+
     if context.invoked_subcommand is not None:
         context.obj = (people, seed)
         return
@@ -231,7 +245,7 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
         id_root=_id_root(its),
     )
 
-    def ready(endpoints: Endpoints) -> None:
+    def ready(endpoints: "Endpoints") -> None:
         running = Running(
             os.getpid(), str(data.resolve()), endpoints.issuer, its.audience or AUDIENCE, None, endpoints.controls
         )
@@ -259,6 +273,9 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
 @click.pass_obj
 def people(obj: tuple[int, int], as_json: bool, persona: str | None) -> None:
     """The known answers: per person and agency the exact facts that the graph must show."""
+    from sandbox import known_answers
+    from sandbox.nation import nation
+
     number, seed = obj
     answers = known_answers.known_answers(nation(seed, 0 if persona else number, today()), persona)
     click.echo(json.dumps(answers, ensure_ascii=False, indent=2) if as_json else known_answers.table(answers))
@@ -282,6 +299,8 @@ def token(
     *, persona: str, case_id: str | None, assurance: str, ttl: int, client: str, signed_in: int, data: Path | None
 ) -> None:
     """Print one sandbox access token for the sandbox that is running."""
+    from sandbox.issuer import Issuer
+
     if settings().production:
         raise click.ClickException("Tokens of the sandbox are made in sandbox mode only.")
     here = newest(data or STATE) or (None if data else newest())
@@ -310,6 +329,8 @@ def token(
 @main.command("schema")
 def schema_() -> None:
     """Print the graph: SDL with descriptions and @disclosure, sorted."""
+    from serving import program
+
     click.echo(program.printed())
 
 
@@ -350,6 +371,8 @@ def show() -> None:
 )
 def migrate(data: Path) -> None:
     """Bring the database to the current schema."""
+    from cases.store import Cases
+
     its = settings()
     data.mkdir(parents=True, exist_ok=True)
 
@@ -372,6 +395,8 @@ def log_() -> None:
 
 
 def _reading(store: str | None, data: Path) -> Any:
+    from audit.reading import Reading
+
     its = settings()
     master = hashlib.sha256(b"onestop/access-log/1" + _id_root(its)).digest()
     url = store or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
@@ -391,6 +416,7 @@ DATA = click.option(
 @DATA
 def export(since: int, form: str, store: str | None, data: Path) -> None:  # noqa: ARG001 - one form so far
     """Print the entries in order, one JSON object a line."""
+    import orjson
 
     async def exported() -> None:
         async with _reading(store, data) as reading:
@@ -428,6 +454,9 @@ def verify(store: str | None, data: Path, *, as_json: bool) -> None:
 
 
 def _unreadable_is_2(work: Any) -> Any:
+    from audit.reading import DamageError
+    from audit.store import StoreError
+
     try:
         return asyncio.run(work)
     except StoreError as error:

@@ -1,14 +1,15 @@
 """What one estate question costs: time, CPU of the API and of the sandbox, and where the API's CPU goes.
 
-`python benchmarks/estate_question.py [--times 200]` starts `onestop serve`, opens the case of the persona `heir`, and asks the whole
-estate one question at a time. CPU is utime + stime of each process from /proc, divided by the questions. The second part answers the same
-question in this process under cProfile, against the same agencies, and adds up own time by part of the program: shares, not milliseconds, since a
-profiler slows what it looks at.
+`python benchmarks/estate_question.py [--times 200]` starts `onestop serve`, opens the case of the persona `heir`, and
+asks the whole estate one question at a time. CPU is utime + stime of each process from /proc, divided by the
+questions. The second part answers the same question in this process under cProfile, against the same agencies, and
+adds up own time by part of the program: shares, not milliseconds, since a profiler slows what it looks at.
 """
 
 import argparse
 import asyncio
 import cProfile
+import io
 import json
 import os
 import pstats
@@ -20,6 +21,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +91,16 @@ def leaves(value: Any) -> int:
 
 def over_http(times: int, data: Path) -> None:
     """Median time and mean CPU of the question."""
-    with subprocess.Popen(onestop("serve", "--port", "0", "--data", str(data)), stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        onestop("serve", "--port", "0", "--data", str(data)), stdout=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdout is not None
         url = child.stdout.readline().split()[1]
         token = subprocess.run(
-            onestop("token", "--persona", "heir", "--ttl", "3600", "--data", str(data)), capture_output=True, text=True, check=True
+            onestop("token", "--persona", "heir", "--ttl", "3600", "--data", str(data)),
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         ask = asking(url, token)
         variables = {"id": opened(ask)}
@@ -122,6 +129,7 @@ def over_http(times: int, data: Path) -> None:
 def profiled(times: int, data: Path) -> None:
     """Shares of the API's own time by part."""
     import app  # noqa: PLC0415
+    from sandbox.issuer import Issuer  # noqa: PLC0415
     from serving import logs, program  # noqa: PLC0415
     from serving.drain import Drain  # noqa: PLC0415
     from serving.metrics import Metrics  # noqa: PLC0415
@@ -129,9 +137,9 @@ def profiled(times: int, data: Path) -> None:
 
     async def answered(wiring: program.Wiring) -> pstats.Stats:
         async with program.opened(wiring, Drain(), Metrics()) as application:
-            token = app.Issuer(wiring.issuer, data / "sandbox" / "issuer.jwk").token(
+            token = Issuer(wiring.issuer, data / "sandbox" / "issuer.jwk").token(
                 app.PERSONAS["heir"], audience=wiring.audience, client_id="benchmark", acr=3,
-                ttl=app.timedelta(hours=1), now=app.datetime.now(app.UTC),
+                ttl=timedelta(hours=1), now=datetime.now(UTC),
             )  # fmt: skip
 
             async def ask(query: str, variables: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +158,7 @@ def profiled(times: int, data: Path) -> None:
             profile.disable()
             return pstats.Stats(profile)
 
-    logs.configure(Path(os.devnull).open("w"))
+    logs.configure(io.StringIO())
     with app._wired(Settings.load({}), data, "http://127.0.0.1:1") as (wiring, _):  # noqa: SLF001 - the same parts as serve
         stats = asyncio.run(answered(wiring))
     own: Counter[str] = Counter()

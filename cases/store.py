@@ -9,8 +9,6 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from alembic.command import upgrade
-from alembic.config import Config
 from sqlalchemy import Connection, Row, event, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -426,6 +424,9 @@ def _sqlite_begin(connection: Connection) -> None:
 
 
 def _upgraded(connection: Connection) -> None:
+    from alembic.command import upgrade  # noqa: PLC0415 - half a second that only a start of the store needs
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

@@ -77,7 +77,7 @@ class AccessEntry(Node):
     legal_basis: str | None = strawberry.field(description="The law that allows it; null when refused before.")
     operation_name: str | None = strawberry.field(description="Name of the document's operation; null when unnamed.")
     document_hash: str | None = strawberry.field(
-        description="SHA-256 of the document in hex; null when it was no document."
+        description="`sha256:` and the document's SHA-256 in hex, as in `documentId`; null when it was no document."
     )
     task: AccessTask = strawberry.field(description="What was done.")
     outcome: AccessOutcome = strawberry.field(description="How it ended.")

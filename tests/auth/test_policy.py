@@ -223,17 +223,17 @@ Decision = tuple[Facts, Need, Verdict, Expected]
 
 @pytest.fixture(scope="module")
 def decisions(policies: Policies) -> list[Decision]:
-    """Forty thousand decisions, each as the policies have it and as the table does."""
+    """Thirty-two thousand decisions, each as the policies have it and as the table does."""
     draw = random.Random(20260314)  # noqa: S311 - the same facts every time
     made: list[Decision] = []
-    for _ in range(500):
+    for _ in range(400):
         facts, needs = drawn_facts(draw), [*OF_THE_PERSON, *draw.sample(NEEDS, 40)]
         ruling = policies.ruling(facts, needs)
         made += [(facts, need, ruling[need], expected(facts, need)) for need in needs]
     return made
 
 
-def test_policies_and_table_agree_on_forty_thousand_decisions(decisions: list[Decision], alerts: list[str]) -> None:
+def test_policies_and_table_agree_on_thirty_two_thousand_decisions(decisions: list[Decision], alerts: list[str]) -> None:
     by_id = rows()
     seen: Counter[str] = Counter()
     for facts, need, verdict, said in decisions:
@@ -241,7 +241,7 @@ def test_policies_and_table_agree_on_forty_thousand_decisions(decisions: list[De
         assert {by_id[policy]["row"] for policy in verdict.policies} == said.rows, (facts, need, verdict, said)
         seen.update([verdict.effect.name, *said.rows])
     assert alerts == []
-    assert len(decisions) == 40_000
+    assert len(decisions) == 32_000
     assert min(seen[name] for name in (*HERE, *(effect.name for effect in Effect))) >= 10, seen
 
 

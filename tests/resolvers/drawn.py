@@ -140,7 +140,7 @@ class Naive:
     variables: Mapping[str, Any]
 
     def included(self, directives: Sequence[DirectiveNode]) -> bool:
-        said = {each.name.value: self.value(each.arguments[0].value) for each in directives}
+        said = {each.name.value: self.value((each.arguments or ())[0].value) for each in directives}
         return said.get("include", True) and not said.get("skip", False)
 
     def value(self, node: Any) -> bool:
@@ -184,7 +184,7 @@ class Naive:
         return query, [self.operation.selection_set]
 
     def field_type(self, type_: GraphQLObjectType, node: FieldNode) -> GraphQLNamedType:
-        return get_named_type(type_.fields[node.name.value].type)
+        return cast("GraphQLNamedType", get_named_type(type_.fields[node.name.value].type))
 
     def objects(self, type_: GraphQLNamedType) -> list[GraphQLObjectType]:
         if isinstance(type_, GraphQLObjectType):

@@ -109,7 +109,8 @@ SAME = [
        fragment F on EstateCase { deceased { id } }""",
     """{ estateCase(id: "1") { land { ...F answer { status } } vehicles { answer { asOf } } } }
        fragment F on EstateLand { answer { source } }""",
-    """{ estateCase(id: "1") { land { answer { source } } land { answer { ...G } } } } fragment G on Answer { problems { code } }""",
+    """{ estateCase(id: "1") { land { answer { source } } land { answer { ...G } } } }
+       fragment G on Answer { problems { code } }""",
     """{ node(id: "1") { ...N } } fragment N on Node { id ...C ... on EstateCase { mandates { id } } }
        fragment C on Case { mandates { role holder { name } } ... on BirthCase { mandates { purpose } } }""",
     """{ estateCase(id: "1") { heirs { person { ...P } representing { ...P birthDate } } mandate { holder { ...P } } } }
@@ -127,10 +128,9 @@ def test_shapes_that_are_easy_to_get_wrong(text: str) -> None:
 
 
 def test_two_ways_to_one_field_keep_what_each_of_them_asks() -> None:
-    # An answer shared by two fields discloses both agencies; merged fields read all that any of them reads.
     plan = plan_of(
-        """{ a: estateCase(id: "1") { deceased { ...F } deceased { address } } b: estateCase(id: "2") { deceased { ...F sex } } }
-           fragment F on Person { name }"""
+        """{ a: estateCase(id: "1") { deceased { ...F } deceased { address } }
+             b: estateCase(id: "2") { deceased { ...F sex } } } fragment F on Person { name }"""
     )
     assert plan.coordinates(Region.ESTATE, Part.PERSON) == {
         *("EstateCase.deceased", "Person.name", "Person.address", "Person.sex")
@@ -138,7 +138,8 @@ def test_two_ways_to_one_field_keep_what_each_of_them_asks() -> None:
 
 
 CONDITIONAL = """query ($land: Boolean!, $tax: Boolean! = false) {
-  estateCase(id: "1") { land @include(if: $land) { parcels { pnu } } ...T @include(if: $tax) deceased @skip(if: $land) { id } } }
+  estateCase(id: "1") { land @include(if: $land) { parcels { pnu } } ...T @include(if: $tax)
+    deceased @skip(if: $land) { id } } }
   fragment T on EstateCase { tax { items { id arrears @skip(if: $land) } } }"""
 
 

@@ -120,9 +120,8 @@ async def kept(world: World, bureau: Bureau, case: str, balance: int = 1000) -> 
     world.forget()
 
 
-async def test_what_is_not_answered_yet_is_pending_with_its_day_and_unknown(
-    world: World, bureau: Bureau, husbands: str
-) -> None:
+@pytest.mark.usefixtures("bureau")
+async def test_what_is_not_answered_yet_is_pending_with_its_day_and_unknown(world: World, husbands: str) -> None:
     reply = await world.ask(DEPOSITS, {"id": husbands})
     assert finance(reply)["answer"]["expectedBy"] == LATER.isoformat()
     assert (status(reply), finance(reply)["deposits"]) == ("PENDING", None)
@@ -209,7 +208,8 @@ async def test_a_request_while_the_first_is_open_opens_no_second(world: World, b
     assert len(bureau.tickets) == 1
 
 
-async def test_a_request_key_stands_for_one_request(world: World, bureau: Bureau, husbands: str, fathers: str) -> None:
+@pytest.mark.usefixtures("bureau")
+async def test_a_request_key_stands_for_one_request(world: World, husbands: str, fathers: str) -> None:
     await again(world, husbands, "key")
     for reply in (await again(world, husbands, "key", "LAND"), await again(world, fathers, "key")):
         assert [error["extensions"]["code"] for error in reply.errors] == ["BAD_INPUT"]
@@ -310,7 +310,8 @@ async def test_who_watches_a_case_is_told_with_an_entry_of_its_own(world: World,
     await stream.aclose()  # type: ignore[attr-defined]  # an async generator
 
 
-async def test_watching_ends_with_the_mandate(world: World, bureau: Bureau, husbands: str) -> None:
+@pytest.mark.usefixtures("bureau")
+async def test_watching_ends_with_the_mandate(world: World, husbands: str) -> None:
     await world.ask(DEPOSITS, {"id": husbands})
     text = "subscription ($id: ID!) { caseUpdated(id: $id) { answer { status } } }"
     stream = await world.graph.subscribe(world.request(text, {"id": husbands}))

@@ -294,9 +294,8 @@ async def test_entries_cover_what_is_shown_and_claim_no_more_and_what_is_withhel
     assert isinstance(document, Document)
     world.forget()
     said.apply(world)
-    size = await world.size()
     reply = await world.ask(text, drawn.variables, token=world.token(acr=said.acr, signed_in_s=said.signed_in_s))
-    entries = await world.entries(since=size)
+    entries = await world.new_entries()
     assert [entry["id"] for entry in entries] == list(reply.entry_ids)
     assert "INTERNAL" not in {each["extensions"]["code"] for each in reply.errors}, reply.errors
 

@@ -150,6 +150,7 @@ class FakeRegister:
         self._by_sector = {ids.sector_id(Agency.REGISTRY, person): person for person in PERSONS}
         self.family, self.strangers = FAMILY, STRANGERS
         self.silent = False
+        self.raises: Exception | None = None
         self.asked: list[PersonId] = []
 
     def declare(self, *declared: Declaration) -> None:
@@ -169,6 +170,8 @@ class FakeRegister:
         subject = self._by_sector[person]
         self.asked.append(subject)
         await asyncio.sleep(0)
+        if self.raises is not None:
+            raise self.raises
         if self.silent:
             return Answered(None, answer_of(Agency.REGISTRY, AnswerStatus.UNAVAILABLE, inquiry.now, retry=7))
         of = self.strangers if subject in self.strangers.persons else self.family
@@ -221,13 +224,18 @@ def holding(type_: Any, asked: Asked, at: str, seed: str, *, full: bool = False)
     if origin is list:
         length = 2 if full else dice // 6 % 3
         return [holding(inner[0], asked, at, f"{seed}/{number}", full=full) for number in range(length)]
-    if type_ is KnownFact:
-        return KnownFact.YES if at in asked.coordinates else KnownFact.UNKNOWN
-    if isinstance(type_, type) and issubclass(type_, Enum):
-        return list(type_)[dice % len(type_)]
+    if type_ is KnownFact and at not in asked.coordinates:
+        return KnownFact.UNKNOWN
     if get_object_definition(type_) is not None:
         return made(type_, asked, seed, full=full)
-    plain: dict[Any, Any] = {
+    return plain(type_, at, seed, dice)
+
+
+def plain(type_: Any, at: str, seed: str, dice: int) -> Any:
+    """An enum's value or a scalar."""
+    if isinstance(type_, type) and issubclass(type_, Enum):
+        return list(type_)[dice % len(type_)]
+    values: dict[Any, Any] = {
         str: f"{at} {dice % 100}",
         strawberry.ID: f"{seed} {dice}",
         int: dice % 1000,
@@ -237,7 +245,7 @@ def holding(type_: Any, asked: Asked, at: str, seed: str, *, full: bool = False)
         Decimal: Decimal(dice % 1000) / 10,
         Bilingual: Bilingual("이름", "name"),
     }
-    return plain.get(type_, dice % 1_000_000)
+    return values.get(type_, dice % 1_000_000)
 
 
 def made(type_: type, asked: Asked, seed: str, *, full: bool = False, **told: Any) -> Any:
@@ -313,6 +321,7 @@ class World:
     log: AccessLog
     time: list[datetime]
     kinds: dict[CaseId, CaseRecord] = field(default_factory=dict)
+    read_to: int = 0
 
     @property
     def everyone(self) -> list[FakeAgency]:
@@ -387,13 +396,15 @@ class World:
     async def ask(self, text: str, variables: Mapping[str, Any] | None = None, *, token: str | None = "") -> Reply:
         return await self.graph.answer(self.request(text, variables, token=token))
 
-    async def size(self) -> int:
-        """The number of leaves in the log, selections among them."""
-        return (await self.log.reading.verify()).entries
+    async def new_entries(self) -> list[dict[str, Any]]:
+        """The entries since this was asked last."""
+        found = [entry async for entry in self.log.reading.export(self.read_to)]
+        self.read_to = found[-1]["leaf_index"] + 1 if found else self.read_to
+        return found
 
-    async def entries(self, reply: Reply | None = None, since: int = 0) -> list[dict[str, Any]]:
-        """All entries from a leaf on, or those that a reply names."""
-        found = [entry async for entry in self.log.reading.export(since)]
+    async def entries(self, reply: Reply | None = None) -> list[dict[str, Any]]:
+        """All entries, or those that a reply names."""
+        found = [entry async for entry in self.log.reading.export()]
         if reply is None:
             return found
         return [entry for entry in found if entry["id"] in set(reply.entry_ids)]
