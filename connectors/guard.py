@@ -377,7 +377,7 @@ async def settled(
         section = nothing(answer) if isinstance(error, NoneHeld) else unknown(answer)
     except Exception as error:
         # no traceback: its texts may hold what the agency sent (I6)
-        log.error("connector_failed", agency=desk.agency.name, error=error)  # noqa: TRY400 - class and place only
+        log.error("connector_failed", agency=desk.agency.name, kind=type(error).__name__)  # noqa: TRY400
         answer = desk.failure(asked, Unavailable("INTERNAL"))
         section = unknown(answer)
     return Answered(section=section, answer=answer)

@@ -174,7 +174,7 @@ def test_an_access_has_no_place_for_a_value() -> None:
     """Whoever adds a member decides here whether it could hold what was seen."""
     worded_or_redacted = {"reason", "variables"}
     named = {"task", "operation_name", "document_hash", "selection", "subject", "subject_role", "records", "answers"}
-    coordinates = {"disclosed", "null", "withheld", "failed"}
+    coordinates = {"disclosed", "null", "withheld", "failed", "derived"}
     grounds = {"sensitivity", "purpose", "legal_basis", "case_id", "case_number", "organisation", "outcome"}
     grounds |= {"policy_ids", "policy_set_hash"}
     viewer = {"viewer", "roles", "office", "agency", "on_behalf_of", "session", "assurance", "client_id"}
