@@ -156,8 +156,7 @@ def _refusals(settings: Settings, workers: int) -> Iterator[str]:
     if settings.audience is None:
         yield "ONESTOP_AUDIENCE: not set; set what real tokens carry as `aud`"
     for agency, its in settings.agencies.items():
-        if agency != "WELFARE" or its.url is not None:  # nobody asks it yet
-            yield from _agency_refusals(f"ONESTOP_{agency}_URL", its.url)
+        yield from _agency_refusals(agency, its.url)
     if settings.introspection:
         yield "ONESTOP_INTROSPECTION: on shows the graph to anybody; set it off"
     if workers > 1:
@@ -166,7 +165,10 @@ def _refusals(settings: Settings, workers: int) -> Iterator[str]:
                 yield f"{name}: SQLite serves one worker; use postgresql+asyncpg or `--workers 1`"
 
 
-def _agency_refusals(name: str, url: str | None) -> Iterator[str]:
+def _agency_refusals(agency: str, url: str | None) -> Iterator[str]:
+    name = f"ONESTOP_{agency}_URL"
+    if url is None and agency == "WELFARE":
+        return  # nobody asks it yet
     if url is None:
         yield f"{name}: not set, and the sandbox's agency holds nobody's facts; set where the agency is"
     elif url.startswith("http:"):
