@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from graphql import SelectionSetNode, is_composite_type
 from graphql.type import GraphQLObjectType
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 
 from resolvers.documents import Document, Documents, Limits
 from resolvers.plan import Part, Plan, Plans, Region, condition_variables
@@ -93,7 +93,7 @@ def naive(text: str, variables: Mapping[str, Any] | None = None) -> Reads:
     return naive_reads(Naive(CORE, taken(text).node, variables or {}))
 
 
-@settings(max_examples=250, derandomize=True, deadline=None)
+@settings(max_examples=250, derandomize=True, deadline=None, phases=[Phase.generate])
 @given(documents(CORE, ROOTS))
 def test_a_plan_reads_what_the_document_expanded_naively_reads(drawn: Drawn) -> None:
     assume(isinstance(DOCUMENTS.take(drawn.text), Document))
