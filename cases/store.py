@@ -427,6 +427,8 @@ def _upgraded(connection: Connection) -> None:
     from alembic.command import upgrade  # noqa: PLC0415 - half a second that only a start of the store needs
     from alembic.config import Config  # noqa: PLC0415
 
+    if connection.dialect.name == "postgresql":  # of processes that start together one migrates, the others wait
+        connection.execute(text("select pg_advisory_xact_lock(7237125)"))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
