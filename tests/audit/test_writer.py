@@ -377,7 +377,7 @@ async def test_a_locked_store_refuses_and_recovers(sqlite_url: str, keys: Keys, 
 async def test_a_commit_that_takes_too_long_refuses_and_may_still_land(
     sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
 ) -> None:
-    slow = Settings(gather_s=0, commit_limit_s=0.05, retry_s=0.02, busy_ms=WITHIN_S * 1000)
+    slow = Settings(gather_s=0, commit_limit_s=1.0, retry_s=0.02, busy_ms=WITHIN_S * 1000)
     async with AccessLog.open(sqlite_url, keys, clock, slow) as log:
         (before,) = await log.append([access()])
         with locked_by_another_process(path_of(sqlite_url)):
