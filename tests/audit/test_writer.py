@@ -25,7 +25,7 @@ from audit.store import StoreError
 from audit.writer import AccessLog, LogUnavailable, Settings, signed_part
 from schema.identifiers import PersonId
 
-IMPATIENT = Settings(gather_s=0.0, commit_limit_s=0.3, retry_s=0.02, busy_ms=100)
+IMPATIENT = Settings(gather_s=0.0, commit_limit_s=2.0, retry_s=0.02, busy_ms=100)
 WITHIN_S = 20
 
 Accesses = Callable[..., Access]
