@@ -43,6 +43,8 @@ CLAIM = frozenset(
     {"Person.id", *(f"CaseCandidate.{name}" for name in ("kind", "person", "relation", "opensUntil", "obstacle"))}
 )
 """What a candidate with an obstacle still says: that the viewer has a claim, and what stands in its way."""
+STANDS = frozenset(f"{kind}{agency.name.capitalize()}.answer" for kind in ("Estate", "Birth") for agency in Agency)
+"""How a section stands: of an agency of which nothing may be shown it says that it was not asked, and no more."""
 ASSURED = authority.ASSURANCE[Assurance.HIGH]
 HIGH_ONLY: Coordinate = Coordinate("Person.maskedRegistrationNumber")
 """Shown at HIGH assurance only, whatever the row says."""
@@ -267,7 +269,7 @@ class Context:
             power = powers.power(self.viewer, mine, record, register, self.now)
             verdict = power.ruling(self.house.policies, [PRESENCE])[PRESENCE]
             if verdict.shows:
-                shown = self.shown(power, REGION[record.kind], mandates=REGION[record.kind])
+                shown = self.shown(power, REGION[record.kind], always=STANDS, mandates=REGION[record.kind])
                 hand = Hand(record, mine, mandates, register, authority.succession(register), shown)
                 self.hands[record.id] = hand
                 return hand

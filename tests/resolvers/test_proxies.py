@@ -22,7 +22,9 @@ REVOKE = """mutation ($input: RevokeMandateInput!) { revokeMandate(input: $input
 ESTATE = """query ($id: ID!) { estateCase(id: $id) { id mandate { id role }
   mandates { id role revokedAt holder { name } onBehalfOf { name } }
   answers { agency status } withheld { coordinate refusal { code } } heirs { person { name address } }
-  land { parcels { pnu assessedValue } } finance { deposits { product balance } } health { refunds { amount } } } }"""
+  land { parcels { pnu assessedValue } } finance { deposits { product balance } }
+  health { answer { status } refunds { amount } }
+  summary { complete missing } } }"""
 WATCH = "subscription ($id: ID!) { caseUpdated(id: $id) { answer { status } } }"
 YEAR = timedelta(days=365)
 
@@ -132,6 +134,8 @@ async def test_a_proxy_sees_what_the_heir_sees_but_health(world: World, husbands
     told = {each["coordinate"]: each["refusal"]["code"] for each in proxys["withheld"]}
     assert (told["EstateHealth.refunds"], told["HealthRefund.amount"]) == ("SPECIAL_CATEGORY", "SPECIAL_CATEGORY")
     assert {each["agency"]: each["status"] for each in proxys["answers"]}["HEALTH"] == "REFUSED"
+    assert proxys["health"]["answer"] == {"status": "REFUSED"}
+    assert (proxys["summary"]["complete"], "HEALTH" in proxys["summary"]["missing"]) == (False, True)
 
 
 async def test_the_record_says_for_whom_a_proxy_asked(world: World, husbands: str) -> None:
