@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -11,13 +11,14 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Row, event, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cases import tables
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
-from schema.disclosure import Agency
+from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId, SectorId
 
 
@@ -38,7 +39,10 @@ class CaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class MandateRecord:
-    """A viewer's power on a case."""
+    """A viewer's power on a case. A proxy's is given out of that of its giver, and holds no longer than that.
+
+    `agencies` and `sensitivity` bound what it reaches; None for no bound of its own.
+    """
 
     id: str
     case_id: CaseId
@@ -51,6 +55,14 @@ class MandateRecord:
     valid_from: datetime
     valid_until: datetime | None
     revoked_at: datetime | None
+    giver: str | None = None
+    agencies: frozenset[Agency] | None = None
+    sensitivity: Sensitivity | None = None
+
+    @property
+    def rests_on(self) -> tuple[str, ...]:
+        """The mandates that have to be active for this one to be: itself and its giver."""
+        return (self.id,) if self.giver is None else (self.id, self.giver)
 
     def active(self, now: datetime) -> bool:
         """Granted, within its dates and not revoked."""
@@ -73,7 +85,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A mandate to be given when a case is opened."""
+    """A mandate to be given: when a case is opened, or as a proxy out of the mandate `giver`."""
 
     role: MandateRole
     holder: PersonId
@@ -81,6 +93,23 @@ class Grant:
     legal_basis: str
     issued_by: str
     evidence: Evidence
+    on_behalf_of: PersonId | None = None
+    giver: str | None = None
+    valid_until: datetime | None = None
+    agencies: frozenset[Agency] | None = None
+    sensitivity: Sensitivity | None = None
+    justification: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MandateEvent:
+    """A GRANT or a REVOKE: who did it, and why."""
+
+    mandate_id: str
+    event: str
+    at: datetime
+    actor: PersonId
+    justification: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +140,10 @@ class Inquiry:
 
 class KeyReusedError(Exception):
     """The idempotency key was used for something else."""
+
+
+class GiverEndedError(Exception):
+    """The mandate that a proxy was to be given out of is not in force any more, or ends earlier."""
 
 
 class Cases:
@@ -168,35 +201,70 @@ class Cases:
                 )
             ).one()
             first = await self._once(connection, request, found.id, now)
-            mandate_id = str(uuid.uuid4())
-            # A request that is made again gives nothing back that was revoked meanwhile.
-            given = first and await self._insert_unless_there(
-                connection,
-                tables.mandate,
-                id=mandate_id,
-                case_id=found.id,
-                role=grant.role.name,
-                holder=grant.holder,
-                purpose=grant.purpose.name,
-                legal_basis=grant.legal_basis,
-                issued_by=grant.issued_by,
-                valid_from=now,
-            )
-            if given:
-                proof = grant.evidence
-                await connection.execute(
-                    insert(tables.evidence).values(
-                        id=str(uuid.uuid4()),
-                        mandate_id=mandate_id,
-                        kind=proof.kind,
-                        issuer=proof.issuer,
-                        dated=proof.dated,
-                        assurance=proof.assurance,
-                        hash=proof.hash,
-                        verified_by=proof.verified_by,
-                    )
-                )
+            if first:  # a request that is made again gives nothing back that was revoked meanwhile
+                await self._give(connection, str(uuid.uuid4()), found.id, grant, request.viewer, now)
             return _case(found)
+
+    async def granted(self, case_id: CaseId, grant: Grant, request: Request, now: datetime) -> MandateRecord:
+        """Give a mandate on a case that is there; one that its holder has from the same giver is ended for it.
+
+        Raises `KeyReusedError` when the key stands for another request, and `GiverEndedError` when the giver's
+        mandate does not allow it any more.
+        """
+        mandate_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{request.viewer}/{request.key}"))
+        c = tables.mandate.c
+        try:
+            async with self._engine.begin() as connection:
+                if await self._once(connection, request, mandate_id, now):
+                    older = select(c.id).where(c.giver == grant.giver, c.holder == grant.holder, c.revoked_at.is_(None))
+                    for (each,) in (await connection.execute(older)).all():
+                        await self._end(connection, each, request.viewer, "Another was given instead.", now)
+                    await self._give(connection, mandate_id, case_id, grant, request.viewer, now)
+                return _mandate((await connection.execute(select(tables.mandate).where(c.id == mandate_id))).one())
+        except IntegrityError as refused:
+            raise GiverEndedError from refused
+
+    async def _give(
+        self, connection: AsyncConnection, mandate_id: str, case_id: str, grant: Grant, actor: PersonId, now: datetime
+    ) -> None:
+        """Give a mandate with its proof, unless its holder has it."""
+        given = await self._insert_unless_there(
+            connection,
+            tables.mandate,
+            id=mandate_id,
+            case_id=case_id,
+            role=grant.role.name,
+            holder=grant.holder,
+            on_behalf_of=grant.on_behalf_of,
+            purpose=grant.purpose.name,
+            legal_basis=grant.legal_basis,
+            issued_by=grant.issued_by,
+            valid_from=now,
+            valid_until=grant.valid_until,
+            giver=grant.giver,
+            agencies=None if grant.agencies is None else ",".join(sorted(each.name for each in grant.agencies)),
+            sensitivity=grant.sensitivity.name if grant.sensitivity else None,
+        )
+        if not given:
+            return
+        proof = grant.evidence
+        await connection.execute(
+            insert(tables.evidence).values(
+                id=str(uuid.uuid4()),
+                mandate_id=mandate_id,
+                kind=proof.kind,
+                issuer=proof.issuer,
+                dated=proof.dated,
+                assurance=proof.assurance,
+                hash=proof.hash,
+                verified_by=proof.verified_by,
+            )
+        )
+        await connection.execute(
+            insert(tables.mandate_event).values(
+                mandate_id=mandate_id, event="GRANT", at=now, actor=actor, justification=grant.justification
+            )
+        )
 
     async def once(self, request: Request, result: str, now: datetime) -> bool:
         """Note that a request was made; False when it had been made before. Raises `KeyReusedError`."""
@@ -255,20 +323,46 @@ class Cases:
         )
         return [_mandate(row) for row in rows]
 
-    async def still_active(self, mandate_ids: Sequence[str], now: datetime) -> bool:
+    async def still_active(self, mandate_ids: Iterable[str], now: datetime) -> bool:
         """Whether every one of these mandates is active, read afresh."""
         wanted = set(mandate_ids)
         rows = await self._all(select(tables.mandate).where(tables.mandate.c.id.in_(wanted)))
         return {row.id for row in rows if _mandate(row).active(now)} == wanted
 
-    async def revoke(self, mandate_id: str, now: datetime) -> None:
-        """End a mandate now."""
+    async def mandate(self, mandate_id: str) -> MandateRecord | None:
+        """A mandate by its internal id."""
+        row = await self._first(select(tables.mandate).where(tables.mandate.c.id == mandate_id))
+        return _mandate(row) if row else None
+
+    async def revoke(self, mandate_id: str, actor: PersonId, reason: str, now: datetime) -> None:
+        """End a mandate now; one that has ended stays as it is."""
         async with self._engine.begin() as connection:
+            await self._end(connection, mandate_id, actor, reason, now)
+
+    async def _end(
+        self, connection: AsyncConnection, mandate_id: str, actor: PersonId, reason: str, now: datetime
+    ) -> None:
+        ended = await connection.execute(
+            update(tables.mandate)
+            .where(tables.mandate.c.id == mandate_id, tables.mandate.c.revoked_at.is_(None))
+            .values(revoked_at=now)
+        )
+        if ended.rowcount:
             await connection.execute(
-                update(tables.mandate)
-                .where(tables.mandate.c.id == mandate_id, tables.mandate.c.revoked_at.is_(None))
-                .values(revoked_at=now)
+                insert(tables.mandate_event).values(
+                    mandate_id=mandate_id, event="REVOKE", at=now, actor=actor, justification=reason
+                )
             )
+
+    async def history(self, case_id: CaseId) -> Sequence[MandateEvent]:
+        """Every grant and revocation on a case, oldest first."""
+        e = tables.mandate_event.c
+        rows = await self._all(
+            select(tables.mandate_event)
+            .where(e.mandate_id.in_(select(tables.mandate.c.id).where(tables.mandate.c.case_id == case_id)))
+            .order_by(e.at, e.event, e.mandate_id)
+        )
+        return [MandateEvent(r.mandate_id, r.event, r.at, PersonId(r.actor), r.justification) for r in rows]
 
     # ------------------------------------------------------------ answers that come later
 
@@ -469,6 +563,9 @@ def _mandate(row: Row[Any]) -> MandateRecord:
         valid_from=row.valid_from,
         valid_until=row.valid_until,
         revoked_at=row.revoked_at,
+        giver=row.giver,
+        agencies=None if row.agencies is None else frozenset(Agency[name] for name in row.agencies.split(",") if name),
+        sensitivity=Sensitivity[row.sensitivity] if row.sensitivity else None,
     )
 
 

@@ -1,7 +1,8 @@
 """The tables of our own records (SQLAlchemy Core), the same on SQLite and PostgreSQL. Instants are UTC.
 
-What a database can hold, it holds: one case a deceased or child, one live mandate a holder and role, one answer a
-request.
+What a database can hold, it holds: one case a deceased or child, one live mandate a holder and role (a proxy: a holder
+and giver), one answer a request. Triggers (migrations/) hold that a proxy never exceeds its giver, that a mandate once
+ended stays as it is, and that the history of mandates only grows.
 """
 
 from datetime import UTC, datetime
@@ -81,17 +82,48 @@ mandate = Table(
     Column("valid_from", Instant, nullable=False),
     Column("valid_until", Instant),
     Column("revoked_at", Instant),
+    Column("giver", ForeignKey("mandate.id")),
+    Column("agencies", String(120)),
+    Column("sensitivity", String(12)),
     CheckConstraint("valid_until is null or valid_until > valid_from", name="dates"),
+    CheckConstraint(
+        "(role = 'PROXY') = (giver is not null)"
+        " and (giver is null or (on_behalf_of is not null and on_behalf_of <> holder and valid_until is not null))",
+        name="giver",
+    ),
+    CheckConstraint("sensitivity in ('PRESENCE', 'IDENTITY', 'INVENTORY', 'AMOUNT', 'SPECIAL')", name="sensitivity"),
     Index(
         "uq_mandate_live",
         "case_id",
         "holder",
         "role",
         unique=True,
+        sqlite_where=text("revoked_at is null and giver is null"),
+        postgresql_where=text("revoked_at is null and giver is null"),
+    ),
+    Index(
+        "uq_mandate_proxy",
+        "giver",
+        "holder",
+        unique=True,
         sqlite_where=text("revoked_at is null"),
         postgresql_where=text("revoked_at is null"),
     ),
 )
+"""`agencies` (names with commas between) and `sensitivity` bound what the mandate reaches; null for no bound."""
+
+mandate_event = Table(
+    "mandate_event",
+    metadata,
+    Column("mandate_id", ForeignKey("mandate.id"), primary_key=True),
+    Column("event", String(8), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(26), nullable=False),
+    Column("justification", String(500)),
+    CheckConstraint("event in ('GRANT', 'REVOKE')", name="event"),
+    CheckConstraint("event = 'GRANT' or justification is not null", name="justified"),
+)
+"""Who gave and who ended each mandate, and why. Rows are never changed or deleted."""
 
 evidence = Table(
     "evidence",

@@ -15,7 +15,7 @@ from rules.deadlines import BirthFacts, EstateFacts, birth_deadlines, estate_dea
 from schema.access import AccessEntryConnection
 from schema.answer import Answer, Section
 from schema.birth import BirthCase
-from schema.case import Case, CaseKind, Deadline, Mandate, Withheld
+from schema.case import Case, CaseKind, Deadline, Mandate, MandateRole, Withheld
 from schema.disclosure import Agency
 from schema.estate import EstateCase
 from schema.fields import resolves
@@ -51,7 +51,8 @@ async def shown(context: Context, held: Hand) -> EstateCase | BirthCase:
     )
 
 
-def _mandate(context: Context, record: MandateRecord) -> Mandate:
+def mandate_of(context: Context, record: MandateRecord) -> Mandate:
+    """A mandate as the graph has it."""
     return Mandate(
         id=strawberry.ID(context.sealed("Mandate", record.id)),
         role=record.role,
@@ -70,32 +71,37 @@ def _mandate(context: Context, record: MandateRecord) -> Mandate:
 @resolves(Case, "mandate")
 async def mandate(parent: Parent, info: In) -> Mandate:
     """The viewer's own power."""
-    return _mandate(context_of(info), hand(info, parent).mandate)
+    return mandate_of(context_of(info), hand(info, parent).mandate)
 
 
 @resolves(Case, "mandates")
 async def mandates(parent: Parent, info: In) -> list[Mandate]:
     """Everyone's power, ended ones included."""
-    return [_mandate(context_of(info), record) for record in hand(info, parent).mandates]
+    return [mandate_of(context_of(info), record) for record in hand(info, parent).mandates]
 
 
 @resolves(Mandate, "holder")
 async def holder(parent: strawberry.Parent[Mandate], info: In) -> Person | None:
-    """Who has it, as the register of the case knows them."""
-    return _known(info, parent, parent.held_by)
+    """Who has it, as the register knows them."""
+    return await _known(info, parent, parent.held_by)
 
 
 @resolves(Mandate, "on_behalf_of")
 async def on_behalf_of(parent: strawberry.Parent[Mandate], info: In) -> Person | None:
     """For whom a proxy acts."""
-    return _known(info, parent, parent.acting_for)
+    return await _known(info, parent, parent.acting_for)
 
 
-def _known(info: In, parent: Mandate, subject: PersonId | None) -> Person | None:
-    held = context_of(info).hands[parent.ref]
-    if subject is None or subject not in held.register.persons:
+async def _known(info: In, parent: Mandate, subject: PersonId | None) -> Person | None:
+    context = context_of(info)
+    held, register = context.hands[parent.ref], context.hands[parent.ref].register
+    if subject is not None and subject not in register.persons and parent.role is MandateRole.PROXY:
+        register = await context.register(subject, parent.purpose.name, held.record)
+        if register.persons[subject].protected:
+            return None
+    if subject is None or subject not in register.persons:
         return None
-    return context_of(info).person(subject, held.register, held.shown.allowed(Part.HOLDER), held.case_id)
+    return context.person(subject, register, held.shown.allowed(Part.HOLDER), held.case_id)
 
 
 @resolves(Case, "answers")

@@ -17,12 +17,13 @@ from aiodataloader import DataLoader
 from graphql import GraphQLError
 
 from audit.entry import uuid7
-from auth.policy import Facts, Need, Ruling, Verdict
+from auth.policy import Need, Ruling, Verdict
+from auth.power import Power
 from auth.viewer import Viewer
 from cases.store import CaseRecord, MandateRecord
 from connectors.connector import Answered
 from connectors.registry import FamilyRegister, Inquiry
-from resolvers import authority, errors
+from resolvers import authority, errors, powers
 from resolvers.authority import Claim, Succession
 from resolvers.house import House
 from resolvers.operation_types import Asked
@@ -42,6 +43,8 @@ CLAIM = frozenset(
     {"Person.id", *(f"CaseCandidate.{name}" for name in ("kind", "person", "relation", "opensUntil", "obstacle"))}
 )
 """What a candidate with an obstacle still says: that the viewer has a claim, and what stands in its way."""
+STANDS = frozenset(f"{kind}{agency.name.capitalize()}.answer" for kind in ("Estate", "Birth") for agency in Agency)
+"""How a section stands: of an agency of which nothing may be shown it says that it was not asked, and no more."""
 ASSURED = authority.ASSURANCE[Assurance.HIGH]
 HIGH_ONLY: Coordinate = Coordinate("Person.maskedRegistrationNumber")
 """Shown at HIGH assurance only, whatever the row says."""
@@ -52,20 +55,20 @@ class Shown:
 
     def __init__(
         self,
-        facts: Facts,
+        power: Power,
         reads: Sequence[tuple[Read, Need]],
         ruling: Ruling,
         always: frozenset[str] = frozenset(),
     ) -> None:
         """`always` is shown whatever the ruling: what says nothing but that the viewer has a claim of their own."""
-        self.facts = facts
+        self.power = power
         self._verdicts: dict[tuple[Coordinate, Part], Verdict] = {}
         self._refused: dict[tuple[Coordinate, Part], tuple[Sensitivity, RefusalCode]] = {}
         for read, needed in reads:
             verdict = ruling[needed]
             self._verdicts[read.coordinate, read.part] = verdict
             code = verdict.refusal if not verdict.shows and read.coordinate not in always else None
-            if code is None and read.coordinate == HIGH_ONLY and facts.assurance < ASSURED:
+            if code is None and read.coordinate == HIGH_ONLY and power.facts.assurance < ASSURED:
                 code = RefusalCode.STEP_UP_REQUIRED
             if code is not None:
                 self._refused[read.coordinate, read.part] = (needed.sensitivity, code)
@@ -171,6 +174,8 @@ class Context:
     hands: dict[CaseId, Hand] = field(default_factory=dict)
     own: dict[PersonId, Own] = field(default_factory=dict)
     created: set[PersonId] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    """Mandates that the viewer ended in this very operation: they do not take its answer back."""
     loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
     _entering: dict[CaseId, asyncio.Task[Hand]] = field(default_factory=dict)
     _ends_at: float = 0.0
@@ -255,44 +260,50 @@ class Context:
         if record is None:
             raise self._refusal(Attempt(None, None, RefusalCode.NOT_ACCESSIBLE))
         mandates = await self.house.cases.mandates(record.id)
-        mine = next((m for m in mandates if m.holder == self.viewer.person and m.active(self.now)), None)
-        if mine is None or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
+        held = powers.held(mandates, self.viewer.person, self.now)
+        if not held or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
             raise self._refusal(Attempt(record.subject, record, RefusalCode.NOT_ACCESSIBLE))
-        register = await self.register(record.subject, mine.purpose.name, record)
-        claim = authority.claim(record.kind, register, self.viewer.person)
-        facts = authority.facts(
-            self.viewer,
-            mine.role,
-            mine.purpose,
-            register,
-            active=claim is not None and claim.role is mine.role,
-            case_opened_on=authority.day_of(record.opened_at),
-            now=self.now,
-        )
-        shown = self.shown(facts, REGION[record.kind])
-        verdict = self.house.policies.ruling(shown.facts, [PRESENCE])[PRESENCE]
-        if not verdict.shows:
-            raise self._refusal(Attempt(record.subject, record, verdict.refusal))
-        hand = Hand(record, mine, mandates, register, authority.succession(register), shown)
-        self.hands[record.id] = hand
-        return hand
+        register = await self.register(record.subject, held[0].purpose.name, record)
+        refused = []
+        for mine in held:
+            power = powers.power(self.viewer, mine, record, register, self.now)
+            verdict = power.ruling(self.house.policies, [PRESENCE])[PRESENCE]
+            if verdict.shows:
+                shown = self.shown(power, REGION[record.kind], always=STANDS, mandates=REGION[record.kind])
+                hand = Hand(record, mine, mandates, register, authority.succession(register), shown)
+                self.hands[record.id] = hand
+                return hand
+            refused.append(verdict.refusal)
+        raise self._refusal(Attempt(record.subject, record, refused[0]))
 
-    def shown(self, facts: Facts, *regions: Region, always: frozenset[str] = frozenset()) -> Shown:
-        """The ruling on everything the document reads in these regions."""
+    def shown(
+        self,
+        power: Power,
+        *regions: Region,
+        always: frozenset[str] = frozenset(),
+        mandates: Region | None = None,
+    ) -> Shown:
+        """The ruling on everything the document reads in these regions.
+
+        `mandates` is the region of the case whose mandates are given and ended: what is read of them is as in there.
+        """
+        places = [(region, region) for region in regions]
+        if mandates is not None:
+            places.append((Region.MANDATE, mandates))
         reads = [
             (read, needed)
-            for region in regions
+            for region, of in places
             for read in sorted(self.plan.reads.get(region, ()), key=lambda read: (read.coordinate, read.part.value))
-            if not read.inherited and (needed := need(read, region)) is not None
+            if not read.inherited and (needed := need(read, of)) is not None
         ]
-        return Shown(facts, reads, self.house.policies.ruling(facts, [needed for _, needed in reads]), always)
+        return Shown(power, reads, power.ruling(self.house.policies, [needed for _, needed in reads]), always)
 
     def own_region(self) -> Own:
         """The ruling on the viewer's own data, wherever the document reads it."""
         own = self.own.get(self.viewer.person)
         if own is None:
             facts = authority.own_facts(self.viewer, self.now)
-            own = Own(self.shown(facts, Region.SELF, Region.LOG, always=frozenset({"Person.id"})))
+            own = Own(self.shown(Power(facts), Region.SELF, Region.LOG, always=frozenset({"Person.id"})))
             self.own[self.viewer.person] = own
         return own
 
@@ -307,7 +318,7 @@ class Context:
             case_opened_on=authority.day_of(self.now),
             now=self.now,
         )
-        return self.shown(facts, Region.CANDIDATE, always=CLAIM)
+        return self.shown(Power(facts), Region.CANDIDATE, always=CLAIM)
 
     def _refusal(self, attempt: Attempt) -> GraphQLError:
         self.attempts.append(attempt)

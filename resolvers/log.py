@@ -10,7 +10,7 @@ from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_
 from audit.entry import Outcome, Records, leaf_hash
 from audit.reading import EVERYTHING, Filter, Page
 from audit.store import Placed
-from resolvers import errors, sections
+from resolvers import errors, powers, sections
 from resolvers.context import Context, Hand
 from resolvers.plan import Part, Region
 from schema.access import (
@@ -71,7 +71,7 @@ async def _is_party(context: Context, case_id: CaseId | None) -> bool:
     if case_id is None:
         return False
     mandates = await context.house.cases.mandates(case_id)
-    return any(m.holder == context.viewer.person and m.active(context.now) for m in mandates)
+    return bool(powers.held(mandates, context.viewer.person, context.now))
 
 
 def _first(first: int | None) -> int:

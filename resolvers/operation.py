@@ -155,7 +155,7 @@ class Graph:
         now = self._house.clock()
         if context.viewer.expires_at + LEEWAY <= now:
             return False
-        mandates = [hand.mandate.id for hand in context.hands.values()]
+        mandates = {each for hand in context.hands.values() for each in hand.mandate.rests_on} - context.ended
         return not mandates or await self._house.cases.still_active(mandates, now)
 
     async def _noted(self, context: Context) -> None:
@@ -192,7 +192,7 @@ class Graph:
         except GraphQLError as refusal:
             return await self._refused_stream(context, refusal)
         known = await self._house.cases.standings(hand.case_id)
-        return self._events(asked, plan, variables, hand.case_id, known)
+        return self._events(asked, plan, variables, hand, known)
 
     async def _refused_stream(self, context: Context, refusal: GraphQLError) -> Reply:
         try:
@@ -202,13 +202,18 @@ class Graph:
         return Reply(None, has_data=False, errors=[_formatted(refusal)], entry_ids=[str(r.entry_id) for r in receipts])
 
     async def _events(
-        self, asked: Asked, plan: Plan, variables: Any, case_id: CaseId, known: Mapping[Agency, AnswerStatus]
+        self, asked: Asked, plan: Plan, variables: Any, hand: Hand, known: Mapping[Agency, AnswerStatus]
     ) -> AsyncIterator[Reply]:
-        told = dict(known)
+        case_id, told = hand.case_id, dict(known)
         while True:
             viewer = await self._viewer(asked)
             if isinstance(viewer, Reply):
                 yield replace(viewer, status=200)
+                return
+            if not await self._house.cases.still_active(hand.mandate.rests_on, self._house.clock()):
+                context = Context.begun(self._house, viewer, asked, plan)
+                context.attempts.append(Attempt(hand.record.subject, hand.record, RefusalCode.NOT_ACCESSIBLE))
+                yield await self._refused_stream(context, errors.refused(RefusalCode.NOT_ACCESSIBLE))
                 return
             current = await self._house.cases.standings(case_id)
             for agency in [agency for agency, status in current.items() if told.get(agency) is not status]:
@@ -349,7 +354,7 @@ def _entry(context: Context, hand: Hand | None, **told: Any) -> Access:
         roles=tuple(sorted(role.name for role in viewer.roles)),
         office=viewer.office,
         agency=viewer.agency,
-        on_behalf_of=viewer.on_behalf_of,
+        on_behalf_of=(hand.mandate.on_behalf_of if hand else None) or viewer.on_behalf_of,
         session=viewer.token_id,
         assurance=viewer.assurance.name,
         client_id=viewer.client,

@@ -46,6 +46,7 @@ class Region(Enum):
     CANDIDATE = "CaseCandidate"
     LOG = "AccessEntryConnection"
     REQUEST = "RequestAnswersPayload"
+    MANDATE = "MandatePayload"
     UPDATE = "CaseUpdate"
 
 

@@ -40,7 +40,7 @@ Completed = dict[tuple[str | int, ...], tuple[str, Any]]
 NOTED = frozenset(
     {
         *("Person", "Heir", "Parent", "CaseCandidate", "Viewer", "AccessEntryConnection", "AccessEntry"),
-        *("EstateCase", "BirthCase", "RequestAnswersPayload", "CaseUpdate"),
+        *("EstateCase", "BirthCase", "RequestAnswersPayload", "CaseUpdate", "MandatePayload"),
         *(
             f"{kind}{agency}"
             for kind in ("Estate", "Birth")

@@ -1,7 +1,5 @@
 """The ways into the graph."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,17 +7,18 @@ import strawberry
 from graphql import GraphQLError
 
 from cases.store import Evidence, Grant, KeyReusedError, Request
-from connectors.registry import FamilyRegister, Inquiry
-from resolvers import authority, case, errors, log, sections, viewer
+from connectors.registry import FamilyRegister
+from resolvers import authority, case, errors, inputs, log, mandates, sections, viewer
 from resolvers.authority import Claim
 from resolvers.context import Attempt, Context
 from resolvers.graph import In, context_of
 from schema.access import AccessEntry, AccessEntryConnection, AccessFilter
-from schema.answer import AnswerStatus
 from schema.birth import BirthCase
 from schema.case import (
     CaseKind,
     CaseUpdate,
+    GrantProxyInput,
+    MandatePayload,
     OpenBirthCaseInput,
     OpenCasePayload,
     OpenEstateCaseInput,
@@ -29,6 +28,7 @@ from schema.case import (
     RefusalCode,
     RequestAnswersInput,
     RequestAnswersPayload,
+    RevokeMandateInput,
 )
 from schema.disclosure import Agency
 from schema.estate import EstateCase
@@ -37,7 +37,6 @@ from schema.identifiers import CaseId, PersonId
 from schema.node import Node
 from schema.viewer import Viewer
 
-KEY_LENGTH = 200
 PURPOSE = {CaseKind.ESTATE: Purpose.ESTATE_DISCOVERY, CaseKind.BIRTH: Purpose.BIRTH_BENEFITS}
 
 CaseID = Annotated[
@@ -116,7 +115,7 @@ class Opening:
 
 async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     """Open the case of a person whose heir, parent or guardian the viewer is, or find it again."""
-    _require_key(opening.key)
+    inputs.require_key(opening.key)
     if (opening.candidate is None) == (opening.lookup is None):
         raise errors.bad_input("input", f"Give exactly one of candidate and {opening.lookup_name}.")
     subject = await _subject(context, opening)
@@ -129,13 +128,13 @@ async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     _, refusal = viewer.standing(context, claim, register)
     if refusal is not None:
         return _refused(context, subject, refusal)
-    request = Request(context.viewer.person, opening.key, _hash(["open", opening.kind.name, subject]))
+    request = Request(context.viewer.person, opening.key, inputs.fingerprint(["open", opening.kind.name, subject]))
     try:
         record = await context.house.cases.opened_case(
             opening.kind, subject, _grant(context, claim, register), request, context.now
         )
     except KeyReusedError as reused:
-        raise _reused() from reused
+        raise inputs.reused() from reused
     context.created.add(subject)
     try:
         hand = await context.enter_case(record.id)
@@ -151,25 +150,9 @@ async def _subject(context: Context, opening: Opening) -> PersonId | None:
     if opening.candidate is not None:
         parts = context.opened(opening.candidate, "Person")
         return PersonId(parts[-1]) if parts else None
-    asked = opening.lookup
-    if asked is None:
+    if opening.lookup is None:
         return None
-    number = asked.registration_number
-    if number is not None:
-        number = number.replace("-", "")
-        if len(number) != 13 or not (number.isascii() and number.isdigit()):
-            raise errors.bad_input(
-                f"input.{opening.lookup_name}.registrationNumber", "Give 13 digits, with or without a hyphen."
-            )
-    name = asked.name.strip()
-    if not 0 < len(name) <= 100:
-        raise errors.bad_input(f"input.{opening.lookup_name}.name", "Give the full name as registered.")
-    answered = await context.house.registry.lookup(
-        name, asked.birth_date, number, Inquiry(PURPOSE[opening.kind].name, context.now)
-    )
-    if answered.section is None and answered.answer.status is not AnswerStatus.NONE_HELD:
-        raise context.register_silent(answered.answer)
-    return answered.section.subject if answered.section else None
+    return await inputs.looked_up(context, opening.lookup, opening.lookup_name, PURPOSE[opening.kind])
 
 
 def _grant(context: Context, claim: Claim, register: FamilyRegister) -> Grant:
@@ -185,7 +168,7 @@ def _grant(context: Context, claim: Claim, register: FamilyRegister) -> Grant:
             issuer="Family register",
             dated=context.now,
             assurance=context.viewer.assurance.name,
-            hash=_hash(events),
+            hash=inputs.fingerprint(events),
             verified_by="onestop",
         ),
     )
@@ -194,19 +177,6 @@ def _grant(context: Context, claim: Claim, register: FamilyRegister) -> Grant:
 def _refused(context: Context, subject: PersonId | None, code: RefusalCode) -> OpenCasePayload:
     context.attempts.append(Attempt(subject, None, code))
     return OpenCasePayload(case=None, refusal=Refusal(code=code))
-
-
-def _require_key(key: str) -> None:
-    if not 0 < len(key) <= KEY_LENGTH:
-        raise errors.bad_input("input.idempotencyKey", f"Give 1 to {KEY_LENGTH} characters, e.g. a UUID.")
-
-
-def _reused() -> GraphQLError:
-    return errors.bad_input("input.idempotencyKey", "This key was used for another request. Choose a new one.")
-
-
-def _hash(facts: list[str]) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 OpenEstate = Annotated[OpenEstateCaseInput, strawberry.argument(description="Whose estate.")]
@@ -226,6 +196,24 @@ class Mutation:
         return await opened(context_of(info), opening)
 
     @entry(
+        description="Let another registered person act for the viewer, who is an heir, on a case: for at most a year, "
+        "never for more than the viewer may see, and nothing of health. One given to the same person before ends."
+    )
+    async def grant_proxy(
+        self, info: In, input: Annotated[GrantProxyInput, strawberry.argument(description="Case, person and end.")]
+    ) -> MandatePayload:
+        return await mandates.granted(context_of(info), input)
+
+    @entry(
+        description="End a mandate at once. Its holder may, and who gave it; proxies given out of it end with it. "
+        "Ending it again changes nothing."
+    )
+    async def revoke_mandate(
+        self, info: In, input: Annotated[RevokeMandateInput, strawberry.argument(description="Which, and why.")]
+    ) -> MandatePayload:
+        return await mandates.revoked(context_of(info), input)
+
+    @entry(
         description="Ask agencies again. Those that answer later get a new inquiry where their last answer is in; "
         "the others are asked at once."
     )
@@ -235,7 +223,7 @@ class Mutation:
         input: Annotated[RequestAnswersInput, strawberry.argument(description="Case and agencies.")],
     ) -> RequestAnswersPayload:
         context = context_of(info)
-        _require_key(input.idempotency_key)
+        inputs.require_key(input.idempotency_key)
         unknown = [agency.name for agency in input.agencies if agency not in sections.SIX]
         if unknown or not input.agencies:
             names = ", ".join(agency.name for agency in sections.SIX)
@@ -243,12 +231,14 @@ class Mutation:
         hand = await context.enter(input.case, *CaseKind)
         agencies = list(dict.fromkeys(input.agencies))
         request = Request(
-            context.viewer.person, input.idempotency_key, _hash(["ask", *sorted(agency.name for agency in agencies)])
+            context.viewer.person,
+            input.idempotency_key,
+            inputs.fingerprint(["ask", *sorted(agency.name for agency in agencies)]),
         )
         try:
             first = await context.house.cases.once(request, hand.case_id, context.now)
         except KeyReusedError as reused:
-            raise _reused() from reused
+            raise inputs.reused() from reused
         hand.whole.update(agencies)
         if first and Agency.FINANCE in agencies:
             hand.renewed.add(Agency.FINANCE)

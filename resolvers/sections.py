@@ -189,7 +189,7 @@ def shown_summary(hand: Hand) -> frozenset[Coordinate]:
 def permitted(context: Context, hand: Hand, coordinates: set[Coordinate]) -> frozenset[Coordinate]:
     """Those coordinates of the case's person that the viewer might see, though the document does not show them."""
     needs = {c: Need(d.agency, d.sensitivity, third_party=d.third_party) for c in coordinates if (d := _of(context, c))}
-    ruling = context.house.policies.ruling(hand.shown.facts, list(needs.values()))
+    ruling = hand.shown.power.ruling(context.house.policies, list(needs.values()))
     return frozenset(c for c, needed in needs.items() if ruling[needed].shows)
 
 

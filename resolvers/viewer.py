@@ -132,5 +132,5 @@ async def _candidate(context: Context, kind: CaseKind, subject: PersonId) -> Cas
 def standing(context: Context, claim: Claim, register: FamilyRegister) -> tuple[Shown, RefusalCode | None]:
     """The ruling on a case that is not open yet, and why it would not open (None when it would)."""
     shown = context.claimed(claim, register)
-    verdict = context.house.policies.ruling(shown.facts, [PRESENCE])[PRESENCE]
+    verdict = shown.power.ruling(context.house.policies, [PRESENCE])[PRESENCE]
     return shown, verdict.refusal if not verdict.shows else None

@@ -341,3 +341,29 @@ class RequestAnswersPayload:
     refusal: Refusal | None = strawberry.field(description="Why nobody was asked; null when somebody was.")
     ref: strawberry.Private[CaseId | None] = None
     subject: strawberry.Private[PersonId | None] = None
+
+
+@strawberry.input(description="Lets another person act for the viewer, who is an heir, on one case.")
+class GrantProxyInput:
+    case: strawberry.ID = strawberry.field(description="Id of the case.")
+    holder: PersonLookupInput = strawberry.field(description="Who is to act, by their particulars.")
+    until: datetime = strawberry.field(description="When it ends by itself: within a year.")
+    idempotency_key: str = strawberry.field(
+        description="Chosen by the client, e.g. a UUID. The same key gives the same answer and gives nothing twice."
+    )
+
+
+@strawberry.input(description="Ends a mandate at once.")
+class RevokeMandateInput:
+    mandate: strawberry.ID = strawberry.field(description="Id of the mandate.")
+    reason: str = strawberry.field(description="Why, in at most 500 characters. It is kept with the mandate.")
+
+
+@strawberry.type(description="The mandate, or why there is none: exactly one of the two is null.")
+class MandatePayload:
+    mandate: Mandate | None = strawberry.field(
+        description="The mandate as it is now, given or ended.", directives=[_PRESENCE]
+    )
+    refusal: Refusal | None = strawberry.field(description="Why nothing was given or ended.")
+    ref: strawberry.Private[CaseId | None] = None
+    subject: strawberry.Private[PersonId | None] = None

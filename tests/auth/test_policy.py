@@ -21,7 +21,7 @@ SIX = frozenset({Agency.LAND, Agency.FINANCE, Agency.PENSIONS, Agency.TAX, Agenc
 HOLDING_MONEY = SIX - {Agency.HEALTH}
 LOW, SUBSTANTIAL, HIGH = 1, 2, 3
 HERE = frozenset(
-    "D01 D02 D03 D04 D05 D06 D09 D23 D24 D25 D27 D31 D32 D33 D34 D35 D42".split()  # noqa: SIM905 - easier to compare
+    "D01 D02 D03 D04 D05 D06 D09 D13 D14 D23 D24 D25 D27 D31 D32 D33 D34 D35 D42".split()  # noqa: SIM905 - easier to compare
 )
 """The rows of this stretch."""
 
@@ -80,6 +80,9 @@ def permits(facts: Facts, need: Need) -> Iterator[tuple[str, tuple[Condition, ..
     who = (facts.role, facts.purpose)
     if who == ("HEIR", Purpose.ESTATE_DISCOVERY):
         yield from permits_heir(facts, need)
+    below_special = need.sensitivity <= Sensitivity.AMOUNT and need.agency is not Agency.HEALTH
+    if who == ("PROXY", Purpose.ESTATE_DISCOVERY) and need.about in {About.PERSON, About.CO_HEIR} and below_special:
+        yield "D13", (MANDATE, HIGH_SIGN_IN)
     if who == ("PARENT", Purpose.BIRTH_BENEFITS):
         if need.about in {About.PERSON, About.OTHER_PARENT} and need.sensitivity <= Sensitivity.AMOUNT:
             yield "D23", (MANDATE, SIGNED_IN, UNDER_NINE)
@@ -112,6 +115,8 @@ def denials(facts: Facts, need: Need) -> Iterator[tuple[str, RefusalCode]]:
     health_special = (need.agency, need.sensitivity) == (Agency.HEALTH, Sensitivity.SPECIAL)
     if facts.purpose is Purpose.ESTATE_DISCOVERY and health_special:
         yield "D05", RefusalCode.SPECIAL_CATEGORY
+    if facts.role == "PROXY" and need.agency is Agency.HEALTH:
+        yield "D14", RefusalCode.SPECIAL_CATEGORY
     if facts.role == "PARENT" and need.about is About.OTHER_PARENT and health_special:
         yield "D25", RefusalCode.THIRD_PARTY  # whatever the purpose: no row gives a parent this one
     if facts.protected and not facts.protection_desk:
@@ -276,6 +281,7 @@ GUARDIAN = Facts(
     order_agencies=frozenset({"FINANCE"}),
     order_sensitivity=LEVEL[Sensitivity.AMOUNT],
 )
+PROXY = Facts("PROXY", Purpose.ESTATE_DISCOVERY, HIGH, False, mandate_active=True)
 MYSELF = Facts(SELF, Purpose.SUBJECT_ACCESS, HIGH, False)
 
 NAME = Need(Agency.REGISTRY, Sensitivity.IDENTITY)
@@ -301,6 +307,10 @@ ALLOWED = [
     ("D09", SUBSTITUTE, PARCEL),
     ("D09", SUBSTITUTE, BALANCE),
     ("D09", SUBSTITUTE, PREMIUM),
+    ("D13", PROXY, NAME),
+    ("D13", PROXY, PARCEL),
+    ("D13", PROXY, BALANCE),
+    ("D13", PROXY, CO_HEIR),
     ("D23", PARENT, NAME),
     ("D23", PARENT, PREMIUM),
     ("D24", PARENT, FINDING),
@@ -313,7 +323,7 @@ HIDDEN, SCOPE, DISPUTED = RefusalCode.NOT_ACCESSIBLE, RefusalCode.OUT_OF_SCOPE, 
 ELSEWHERE: dict[str, Any] = {"purpose": Purpose.MEANS_TEST}
 
 BROKEN: list[tuple[str, Facts, Need, dict[str, Any], RefusalCode]] = [
-    *(("any", facts, need, {"role": "PROXY"}, SCOPE) for _, facts, need in ALLOWED),
+    *(("any", facts, need, {"role": NOBODY}, SCOPE) for _, facts, need in ALLOWED),
     *(("any", facts, need, ELSEWHERE, SCOPE) for _, facts, need in ALLOWED),
     *(("D33", facts, need, {"protected": True}, HIDDEN) for _, facts, need in ALLOWED),
     *(("any", facts, need, {"assurance": LOW}, STEP_UP) for _, facts, need in ALLOWED),
@@ -338,6 +348,8 @@ BROKEN: list[tuple[str, Facts, Need, dict[str, Any], RefusalCode]] = [
     *(("D09", SUBSTITUTE, need, {"fresh": False}, STEP_UP) for need in (BALANCE, INSURER)),
     *(("D23", PARENT, need, {"child_age": 9}, HIDDEN) for need in (NAME, PREMIUM, FINDING)),
     *(("D04", facts, INSURER, {"dispute": True}, DISPUTED) for facts in (HEIR, SECOND, SUBSTITUTE)),
+    *(("D13", PROXY, need, {"assurance": SUBSTANTIAL}, STEP_UP) for need in (NAME, PARCEL, BALANCE, CO_HEIR)),
+    ("D13", PROXY, BALANCE, {"dispute": True}, DISPUTED),
     ("D24", PARENT, FINDING, {"assurance": SUBSTANTIAL}, STEP_UP),
     ("D24", PARENT, FINDING, {"fresh": False}, STEP_UP),
     ("D27", GUARDIAN, BALANCE, {"order_agencies": frozenset({"LAND"})}, PROOF),
@@ -399,6 +411,12 @@ def test_health_findings_of_the_deceased_are_special_and_others_out_of_scope(
 def test_a_parent_does_not_see_the_other_parents_health(policies: Policies) -> None:
     need = Need(Agency.HEALTH, Sensitivity.SPECIAL, About.OTHER_PARENT)
     assert policies.ruling(PARENT, [need])[need].refusal is RefusalCode.THIRD_PARTY
+
+
+@pytest.mark.parametrize("sensitivity", list(Sensitivity))
+def test_a_proxy_sees_nothing_of_health(policies: Policies, sensitivity: Sensitivity) -> None:
+    need = Need(Agency.HEALTH, sensitivity)
+    assert policies.ruling(PROXY, [need])[need].refusal is RefusalCode.SPECIAL_CATEGORY
 
 
 def test_an_heir_sees_names_and_shares_of_the_others_and_no_more(policies: Policies) -> None:

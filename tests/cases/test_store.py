@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 
 from cases import tables
-from cases.store import CaseRecord, Cases, Evidence, Grant, KeyReusedError, Request
+from cases.store import CaseRecord, Cases, Evidence, GiverEndedError, Grant, KeyReusedError, MandateRecord, Request
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
-from schema.disclosure import Agency
+from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId, SectorId
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)
@@ -121,8 +122,8 @@ async def test_a_revoked_mandate_ends_at_once_and_may_be_given_anew(cases: Cases
     case = await opened(cases)
     (first,) = await cases.mandates(case.id)
     assert await cases.still_active([first.id], NOW)
-    await cases.revoke(first.id, NOW + HOUR)
-    await cases.revoke(first.id, NOW + 2 * HOUR)  # the first time counts
+    await cases.revoke(first.id, WIFE, "Enough.", NOW + HOUR)
+    await cases.revoke(first.id, WIFE, "Enough.", NOW + 2 * HOUR)  # the first time counts
     (ended,) = await cases.mandates(case.id)
     assert ended.revoked_at == NOW + HOUR
     assert not ended.active(NOW + HOUR)
@@ -138,7 +139,7 @@ async def test_a_revoked_mandate_ends_at_once_and_may_be_given_anew(cases: Cases
 async def test_a_repeated_request_does_not_bring_a_revoked_mandate_back(cases: Cases) -> None:
     case = await opened(cases)
     (mandate,) = await cases.mandates(case.id)
-    await cases.revoke(mandate.id, NOW + HOUR)
+    await cases.revoke(mandate.id, WIFE, "Enough.", NOW + HOUR)
     assert (await opened(cases, now=NOW + 2 * HOUR)).id == case.id
     assert [each.revoked_at for each in await cases.mandates(case.id)] == [NOW + HOUR]
 
@@ -152,6 +153,143 @@ async def test_a_mandate_is_active_within_its_dates(cases: Cases) -> None:
     assert bounded.active(NOW + HOUR - timedelta(microseconds=1))
     assert not bounded.active(NOW + HOUR)
     assert not await cases.still_active([mandate.id], NOW - HOUR)
+
+
+# ---------------------------------------------------------------- proxies and the history of mandates
+
+PROXY = PersonId("p" * 26)
+ALL_BUT_HEALTH = frozenset(Agency) - {Agency.HEALTH}
+
+
+async def power(cases: Cases, case: CaseRecord) -> MandateRecord:
+    """The wife's own."""
+    return next(each for each in await cases.mandates(case.id) if each.holder == WIFE and each.revoked_at is None)
+
+
+def proxy(giver: MandateRecord, until: datetime = NOW + HOUR, **told: Any) -> Grant:
+    given: dict[str, Any] = {
+        "role": MandateRole.PROXY,
+        "holder": PROXY,
+        "legal_basis": "Civil Act 114",
+        "issued_by": "The heir",
+        "on_behalf_of": giver.holder,
+        "giver": giver.id,
+        "valid_until": until,
+        "agencies": ALL_BUT_HEALTH,
+        "sensitivity": Sensitivity.AMOUNT,
+    }
+    return replace(GRANT, **given | told)
+
+
+async def test_a_proxy_is_what_it_was_given_as_and_the_same_request_gives_no_second(cases: Cases) -> None:
+    case = await opened(cases)
+    giver = await power(cases, case)
+    made = await asyncio.gather(*(cases.granted(case.id, proxy(giver), request("p"), NOW) for _ in range(10)))
+    assert len(set(made)) == 1
+    assert (made[0].holder, made[0].on_behalf_of, made[0].giver) == (PROXY, WIFE, giver.id)
+    assert (made[0].valid_until, made[0].agencies, made[0].sensitivity) == (
+        NOW + HOUR,
+        ALL_BUT_HEALTH,
+        Sensitivity.AMOUNT,
+    )
+    assert made[0].rests_on == (made[0].id, giver.id)
+    assert await cases.mandate(made[0].id) == made[0]
+    assert [each for each in await cases.mandates(case.id) if each.giver] == [made[0]]
+    with pytest.raises(KeyReusedError):
+        await cases.granted(case.id, proxy(giver), request("p", fingerprint="2" * 64), NOW)
+
+
+async def test_a_proxy_given_again_ends_the_one_before_and_a_repeated_request_brings_neither_back(cases: Cases) -> None:
+    case = await opened(cases)
+    giver = await power(cases, case)
+    first = await cases.granted(case.id, proxy(giver), request("1"), NOW)
+    second = await cases.granted(case.id, proxy(giver, NOW + 2 * HOUR), request("2"), NOW)
+    assert (await cases.still_active([first.id], NOW), await cases.still_active([second.id], NOW)) == (False, True)
+    await cases.revoke(second.id, PROXY, "Too much work.", NOW)
+    for key in "12":
+        again = await cases.granted(case.id, proxy(giver), request(key), NOW)
+        assert again.revoked_at == NOW
+
+
+async def test_one_person_may_be_the_proxy_of_two_heirs(cases: Cases) -> None:
+    case = await opened(cases)
+    await opened(cases, grant=OF_SON)
+    givers = await cases.mandates(case.id)
+    for giver in givers:
+        await cases.granted(case.id, proxy(giver), request("p", giver.holder), NOW)
+    assert {each.on_behalf_of for each in await cases.mandates(case.id) if each.giver} == {WIFE, SON}
+
+
+async def test_the_history_says_who_gave_and_who_ended_what_and_why(cases: Cases) -> None:
+    case = await opened(cases)
+    giver = await power(cases, case)
+    given = await cases.granted(case.id, proxy(giver, justification="I live abroad."), request("p"), NOW + HOUR / 2)
+    await cases.revoke(given.id, WIFE, "I am back.", NOW + HOUR)
+    await cases.revoke(given.id, SON, "Me too.", NOW + HOUR)
+    assert [(e.mandate_id, e.event, e.actor, e.justification) for e in await cases.history(case.id)] == [
+        (giver.id, "GRANT", WIFE, None),
+        (given.id, "GRANT", WIFE, "I live abroad."),
+        (given.id, "REVOKE", WIFE, "I am back."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "update mandate_event set actor = 'somebody else'",
+        "update mandate_event set justification = 'another'",
+        "delete from mandate_event",
+        "delete from mandate",
+        "update mandate set holder = 'somebody else'",
+        "update mandate set valid_until = null where giver is not null",
+        "update mandate set sensitivity = 'SPECIAL'",
+        "update mandate set revoked_at = null where revoked_at is not null",
+    ],
+)
+async def test_the_database_keeps_mandates_and_their_history_as_they_were(cases: Cases, deed: str) -> None:
+    case = await opened(cases)
+    giver = await power(cases, case)
+    ended = await cases.granted(case.id, proxy(giver), request("p"), NOW)
+    await cases.revoke(ended.id, WIFE, "Enough.", NOW)
+    before = [await rows(cases, table) for table in (tables.mandate, tables.mandate_event)]
+    with pytest.raises(IntegrityError):
+        async with cases._engine.begin() as connection:
+            await connection.execute(text(deed))
+    assert [await rows(cases, table) for table in (tables.mandate, tables.mandate_event)] == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"on_behalf_of": SON},
+        {"on_behalf_of": None},
+        {"giver": None},
+        {"giver": "unknown"},
+        {"valid_until": None},
+        {"valid_until": NOW - HOUR},
+        {"purpose": Purpose.ESTATE_SETTLEMENT},
+        {"role": MandateRole.HEIR},
+        {"holder": WIFE},
+    ],
+)
+async def test_the_database_takes_no_proxy_that_exceeds_its_giver(cases: Cases, wrong: dict[str, Any]) -> None:
+    case = await opened(cases)
+    giver = await power(cases, case)
+    with pytest.raises(GiverEndedError):
+        await cases.granted(case.id, replace(proxy(giver), **wrong), request("p"), NOW)
+    assert await cases.mandates(case.id) == [giver]
+
+
+async def test_no_proxy_is_given_out_of_a_mandate_that_ended_or_out_of_another_proxy(cases: Cases) -> None:
+    case = await opened(cases)
+    giver = await power(cases, case)
+    given = await cases.granted(case.id, proxy(giver, NOW + HOUR), request("p"), NOW)
+    second = replace(proxy(giver), giver=given.id, on_behalf_of=PROXY, holder=SON)
+    with pytest.raises(GiverEndedError):
+        await cases.granted(case.id, second, request("q"), NOW)
+    await cases.revoke(giver.id, WIFE, "Enough.", NOW)
+    with pytest.raises(GiverEndedError):
+        await cases.granted(case.id, replace(proxy(giver), holder=SON), request("r"), NOW)
 
 
 async def test_an_unknown_mandate_is_not_active_and_none_at_all_is(cases: Cases) -> None:

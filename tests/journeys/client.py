@@ -207,9 +207,10 @@ class Asker:
                 try:
                     yield events
                 finally:
-                    # the response holds the socket when the connection closes with it
-                    with socket.socket(fileno=os.dup(response.fileno())) as wire:
-                        wire.shutdown(socket.SHUT_RDWR)
+                    if not response.isclosed():  # the server has not ended it
+                        # the response holds the socket when the connection closes with it
+                        with socket.socket(fileno=os.dup(response.fileno())) as wire:
+                            wire.shutdown(socket.SHUT_RDWR)
                     reader.join()
 
 
@@ -218,12 +219,14 @@ class Events:
     """Events of a stream, read as they come."""
 
     arrived: "queue.Queue[Any]" = field(default_factory=queue.Queue)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def read(self, response: http.client.HTTPResponse) -> None:
         """Take every `next` event until the stream ends."""
         for line in response:
             if line.startswith(b"data: "):
                 self.arrived.put(json.loads(line.removeprefix(b"data: ")))
+        self.ended.set()
 
     def next(self) -> Any:
         """The next one."""

@@ -306,7 +306,7 @@ async def test_unknown_foreign_protected_renounced_and_revoked_cases_look_alike(
     world.register.declare(Declaration(FATHER, WIFE, DeclarationKind.RENUNCIATION, date(2026, 1, 5)))
     world.register.protect(BABY)
     (mandate,) = await world.house.cases.mandates(world.case_of(gone))
-    await world.house.cases.revoke(mandate.id, NOW)
+    await world.house.cases.revoke(mandate.id, WIFE, "Enough.", NOW)
     elsewhere = world.house.ids.sealed("another portal", "ESTATE", world.case_of(fathers))
     unknown = world.house.ids.sealed("portal", "ESTATE", "00000000-0000-4000-8000-000000000000")
     text = "query ($id: ID!) { node(id: $id) { id } }"
@@ -394,7 +394,7 @@ async def test_a_mandate_revoked_while_an_agency_is_being_asked_shows_nothing(wo
     asking = asyncio.create_task(world.ask(EVERYTHING, {"id": husbands}))
     await land.entered.wait()
     (mandate,) = await world.house.cases.mandates(world.case_of(husbands))
-    await world.house.cases.revoke(mandate.id, NOW)
+    await world.house.cases.revoke(mandate.id, WIFE, "Enough.", NOW)
     land.released.set()
     reply = await asking
     assert (reply.data, code(reply)) == (None, "NOT_ACCESSIBLE")

@@ -27,6 +27,7 @@ REGIONS = {
     "AccessEntryConnection": (Region.LOG, Part.SELF),
     "AccessEntry": (Region.LOG, Part.SELF),
     "RequestAnswersPayload": (Region.REQUEST, Part.PERSON),
+    "MandatePayload": (Region.MANDATE, Part.PERSON),
     "CaseUpdate": (Region.UPDATE, Part.PERSON),
 }
 OTHERS = {

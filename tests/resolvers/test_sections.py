@@ -318,7 +318,7 @@ async def test_watching_ends_with_the_mandate(world: World, husbands: str) -> No
     assert not isinstance(stream, Reply)
     case = world.case_of(husbands)
     (mandate,) = await world.house.cases.mandates(case)
-    await world.house.cases.revoke(mandate.id, NOW)
+    await world.house.cases.revoke(mandate.id, mandate.holder, "Enough.", NOW)
     await world.house.cases.note(case, {Agency.FINANCE: AnswerStatus.COMPLETE}, NOW)
     replies = [reply async for reply in stream]
     assert [reply.data for reply in replies] == [None]

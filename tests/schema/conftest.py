@@ -7,11 +7,14 @@ from schema.access import AccessEntry, AccessEntryConnection, AccessFilter
 from schema.birth import BirthCase
 from schema.case import (
     CaseUpdate,
+    GrantProxyInput,
+    MandatePayload,
     OpenBirthCaseInput,
     OpenCasePayload,
     OpenEstateCaseInput,
     RequestAnswersInput,
     RequestAnswersPayload,
+    RevokeMandateInput,
 )
 from schema.estate import EstateCase
 from schema.fields import argument, fetched
@@ -39,6 +42,13 @@ class Query:
     request_answers: RequestAnswersPayload = fetched(
         description="-",
         arguments=[argument("input", RequestAnswersInput, default=strawberry.UNSET, description="-")],
+    )
+    mandate: MandatePayload = fetched(
+        description="-",
+        arguments=[
+            argument("given", GrantProxyInput, default=strawberry.UNSET, description="-"),
+            argument("ended", RevokeMandateInput, default=strawberry.UNSET, description="-"),
+        ],
     )
 
 

@@ -40,8 +40,8 @@ NOT_YET_TYPES = {
     *("Finding", "FindingRule", "Severity", "FindingState", "FindingStep", "FindingConnection", "FindingEdge"),
     *("FindingFilter", "FindingVerdict", "FindingPayload"),
     *("RequestExplanationInput", "ExplainAccessInput", "CloseFindingInput"),
-    # proxies and emergencies
-    *("GrantProxyInput", "RevokeMandateInput", "MandatePayload", "BreakGlassInput"),
+    # emergencies
+    "BreakGlassInput",
 }
 NOT_YET_FIELDS = {"BirthCase.entitlements", "BirthCase.applications"}
 

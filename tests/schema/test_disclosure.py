@@ -35,6 +35,7 @@ OWN_RECORDS = {
     "PageInfo": "opaque places in our log",
     "OpenCasePayload.refusal": "fixed words by code",
     "RequestAnswersPayload.refusal": "fixed words by code",
+    "MandatePayload.refusal": "fixed words by code",
 }
 
 

@@ -1,0 +1,45 @@
+"""What one mandate lets its holder see: the policies over the facts, a proxy's never beyond those of its giver.
+
+A proxy is ruled on twice, as a proxy and as the heir who gave it, and sees what both rulings show (decision table D13).
+The mandate's own bounds, by agency and sensitivity, come on top.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from auth.policy import Effect, Facts, Need, Policies, Ruling, Verdict
+from schema.case import RefusalCode
+from schema.disclosure import Agency, Sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """The facts of a question; `giver`: those of the heir for whom a proxy asks. None is no bound."""
+
+    facts: Facts
+    giver: Facts | None = None
+    agencies: frozenset[Agency] | None = None
+    sensitivity: Sensitivity | None = None
+
+    def ruling(self, policies: Policies, needs: Sequence[Need]) -> Ruling:
+        """A verdict on every need."""
+        own = policies.ruling(self.facts, needs)
+        if self.giver is not None:
+            givers = policies.ruling(self.giver, needs)
+            own = {need: _both(verdict, givers[need]) for need, verdict in own.items()}
+        return {need: verdict if self._reaches(need) else _beyond(verdict) for need, verdict in own.items()}
+
+    def _reaches(self, need: Need) -> bool:
+        return (self.agencies is None or need.agency in self.agencies) and (
+            self.sensitivity is None or need.sensitivity <= self.sensitivity
+        )
+
+
+def _both(own: Verdict, givers: Verdict) -> Verdict:
+    """The narrower of two verdicts, decided by the policies of both."""
+    narrower = givers if own.shows and givers.effect is not Effect.ALLOW else own
+    return replace(narrower, policies=tuple(sorted({*own.policies, *givers.policies})))
+
+
+def _beyond(verdict: Verdict) -> Verdict:
+    return replace(verdict, effect=Effect.WITHHOLD, refusal=RefusalCode.OUT_OF_SCOPE) if verdict.shows else verdict
