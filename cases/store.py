@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cases import tables
+from cases.documents import DocumentStore
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
 from schema.disclosure import Agency
@@ -119,6 +120,7 @@ class Cases:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(only_reads=True)
+        self.documents = DocumentStore(engine)
 
     @classmethod
     @asynccontextmanager
