@@ -110,6 +110,10 @@ class Inquiry:
     visible_until: datetime | None
 
 
+MIGRATION_LOCK = 0x6F6E6573746F70
+"""Any number that nobody else locks in this database."""
+
+
 class KeyReusedError(Exception):
     """The idempotency key was used for something else."""
 
@@ -432,6 +436,8 @@ def _upgraded(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
+    if connection.dialect.name == "postgresql":  # SQLite's transaction has its lock; here one start waits for another
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
     upgrade(config, "head")
 
 
