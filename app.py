@@ -10,11 +10,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,10 +24,14 @@ from serving.running import Running, announced, newest
 from serving.settings import Settings, SettingsError, limits_in_force, problems, shown
 
 if TYPE_CHECKING:
+    from cases.documents import Registered
+    from resolvers.trusted import Standing
     from sandbox.server import Endpoints
+    from serving.documents import Desk
     from serving.drain import Drain
     from serving.program import Program, Wiring
 
+T = TypeVar("T")
 KOREA = timezone(timedelta(hours=9))
 AUDIENCE = "https://onestop.sandbox.invalid/graphql"
 CLIENT = "sandbox-portal"
@@ -386,6 +390,128 @@ def migrate(data: Path) -> None:
     click.echo("The database is at the current schema.")
 
 
+# ---------------------------------------------------------------- trusted documents
+
+
+@main.group()
+def documents() -> None:
+    """Trusted documents: see what they read, register, approve and revoke them (docs/trusted-documents.md)."""
+
+
+DATA = click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State."
+)
+OF_CLIENT = click.option("--client", required=True, help="Client whose document it is, as its tokens say.")
+DOCUMENTS = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
+def _at_desk(data: Path, work: "Callable[[Desk], Awaitable[T]]") -> T:
+    """What comes of some work at the desk of documents; what cannot be done is exit status 1 with the reason."""
+    from serving.documents import Desk, DocumentError
+
+    its = settings()
+    data.mkdir(parents=True, exist_ok=True)
+    url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
+    async def done() -> T:
+        async with Desk.opened(url, its.limits, introspection=its.introspection) as desk:
+            return await work(desk)
+
+    try:
+        return asyncio.run(done())
+    except DocumentError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@documents.command("report")
+@DOCUMENTS
+@OF_CLIENT
+@click.option("--purpose", required=True, help="Purpose that it would be approved for, such as ESTATE_DISCOVERY.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@DATA
+def report_document(file: Path, client: str, purpose: str, data: Path, *, as_json: bool) -> None:
+    """Print what documents read, whom they ask, which rows can apply. Exit status 1 when one is not valid."""
+    content = file.read_text("utf-8")
+    found = _at_desk(data, lambda desk: desk.reports(content, client, purpose))
+    if as_json:
+        click.echo(json.dumps({"documents": [each.json() for each in found]}, ensure_ascii=False, indent=2))
+    else:
+        click.echo("\n\n".join("\n".join(each.lines()) for each in found))
+    sys.exit(any(each.document is None for each in found))
+
+
+@documents.command("register")
+@DOCUMENTS
+@OF_CLIENT
+@click.option("--purpose", required=True, help="Purpose that it is for, such as ESTATE_DISCOVERY.")
+@DATA
+def register_document(file: Path, client: str, purpose: str, data: Path) -> None:
+    """Register a document, or all of a manifest, and print their ids. If one is not valid: none, exit status 1."""
+    content = file.read_text("utf-8")
+    found = _at_desk(data, lambda desk: desk.register(content, client, purpose, datetime.now(UTC)))
+    for each in found:
+        if each.document is None:
+            click.echo("\n".join(each.lines()), err=True)
+        else:
+            was = f"  (in the file: {each.given.id})" if each.given.id else ""
+            click.echo(f"{each.document.hash}  {each.operations}  {each.standing.state.name}{was}")
+    sys.exit(any(each.document is None for each in found))
+
+
+@documents.command("approve")
+@click.argument("hash")
+@OF_CLIENT
+@click.option("--purpose", help="Purpose, when it is registered for several.")
+@click.option("--token", required=True, help="The privacy officer's access token; `-` reads it from standard input.")
+@DATA
+def approve_document(*, hash: str, client: str, purpose: str | None, token: str, data: Path) -> None:  # noqa: A002 - as the command calls it
+    """Approve a document as a privacy officer; two have to when it reads special categories."""
+    from serving.documents import officer
+
+    configured, here = settings(), newest(data)
+    issuer = configured.issuer or (here.issuer if here else None)
+    audience = configured.audience or (here.audience if here else AUDIENCE)
+    if issuer is None:
+        raise Refusal("Nobody can check the token: set ONESTOP_ISSUER, or start the sandbox with `onestop serve`.")
+    said = sys.stdin.read().strip() if token == "-" else token  # noqa: S105 - the dash is no secret
+
+    async def approved(desk: "Desk") -> "tuple[Registered, Standing]":
+        now = datetime.now(UTC)
+        return await desk.approve(hash, client, purpose, await officer(said, issuer, audience, now), now)
+
+    its, stands = _at_desk(data, approved)
+    click.echo(f"{its.hash}  {its.operations}  {its.purpose.name}  {stands.state.name}")
+    if stands.reason:
+        click.echo(stands.reason)
+
+
+@documents.command("revoke")
+@click.argument("hash")
+@OF_CLIENT
+@click.option("--reason", required=True, help="Why, in at most 500 characters; `list` shows it.")
+@DATA
+def revoke_document(hash: str, client: str, reason: str, data: Path) -> None:  # noqa: A002 - as the command calls it
+    """End a document's approvals. Running servers refuse it from the next question on."""
+    if not _at_desk(data, lambda desk: desk.revoke(hash, client, reason[:500], datetime.now(UTC))):
+        raise click.ClickException(
+            "No approval of this document by this client holds; `onestop documents list` has all."
+        )
+    click.echo("Revoked.")
+
+
+@documents.command("list")
+@click.option("--client", help="Only this client's.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@DATA
+def list_documents(client: str | None, data: Path, *, as_json: bool) -> None:
+    """Print the registered documents and where they stand."""
+    found = _at_desk(data, lambda desk: desk.listed(client))
+    if as_json:
+        click.echo(json.dumps([each.json() for each in found], ensure_ascii=False, indent=2))
+    else:
+        click.echo("\n".join(line for each in found for line in each.lines()) or "No document is registered.")
+
+
 # ---------------------------------------------------------------- the access log
 
 
@@ -404,9 +530,6 @@ def _reading(store: str | None, data: Path) -> Any:
 
 
 STORE = click.option("--store", help="URL of the log's database (default: the one in the settings).")
-DATA = click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), default=STATE, show_default=True, help="State."
-)
 
 
 @log_.command()

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cases import tables
+from cases.documents import DocumentStore
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
 from schema.disclosure import Agency, Sensitivity
@@ -138,6 +139,10 @@ class Inquiry:
     visible_until: datetime | None
 
 
+MIGRATION_LOCK = 0x6F6E6573746F70
+"""Any number that nobody else locks in this database."""
+
+
 class KeyReusedError(Exception):
     """The idempotency key was used for something else."""
 
@@ -152,6 +157,7 @@ class Cases:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(only_reads=True)
+        self.documents = DocumentStore(engine)
 
     @classmethod
     @asynccontextmanager
@@ -526,6 +532,8 @@ def _upgraded(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
+    if connection.dialect.name == "postgresql":  # SQLite's transaction has its lock; here one start waits for another
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
     upgrade(config, "head")
 
 

@@ -30,7 +30,7 @@ from resolvers.operation_types import Asked
 from resolvers.plan import Part, Plan, Read, Region, need
 from resolvers.recording import Completed
 from schema.answer import Answer, AnswerStatus
-from schema.case import CaseKind, Refusal, RefusalCode, Withheld
+from schema.case import CaseKind, Purpose, Refusal, RefusalCode, Withheld
 from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId, SectorId
 from schema.person import Person
@@ -169,6 +169,8 @@ class Context:
     plan: Plan
     now: datetime
     operation: UUID
+    purposes: frozenset[Purpose] | None
+    """What the document is approved for; None where any document will do."""
     completed: Completed = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     hands: dict[CaseId, Hand] = field(default_factory=dict)
@@ -181,10 +183,12 @@ class Context:
     _ends_at: float = 0.0
 
     @classmethod
-    def begun(cls, house: House, viewer: Viewer, asked: Asked, plan: Plan) -> "Context":
+    def begun(
+        cls, house: House, viewer: Viewer, asked: Asked, plan: Plan, purposes: frozenset[Purpose] | None = None
+    ) -> "Context":
         """A fresh context; its time starts now."""
         now = house.clock()
-        context = cls(house, viewer, asked, plan, now, uuid7(now))
+        context = cls(house, viewer, asked, plan, now, uuid7(now), purposes)
         context._ends_at = asyncio.get_running_loop().time() + house.limits.deadline_s
         return context
 
@@ -263,6 +267,9 @@ class Context:
         held = powers.held(mandates, self.viewer.person, self.now)
         if not held or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
             raise self._refusal(Attempt(record.subject, record, RefusalCode.NOT_ACCESSIBLE))
+        if self.purposes is not None and not any(mine.purpose in self.purposes for mine in held):
+            self.require_purpose(held[0].purpose, Attempt(record.subject, record, RefusalCode.OUT_OF_SCOPE))
+        held = [mine for mine in held if self.purposes is None or mine.purpose in self.purposes]
         register = await self.register(record.subject, held[0].purpose.name, record)
         refused = []
         for mine in held:
@@ -319,6 +326,12 @@ class Context:
             now=self.now,
         )
         return self.shown(Power(facts), Region.CANDIDATE, always=CLAIM)
+
+    def require_purpose(self, purpose: Purpose, attempt: Attempt) -> None:
+        """Only once the viewer is known to have a claim: others learn nothing, not even this."""
+        if self.purposes is not None and purpose not in self.purposes:
+            self.attempts.append(attempt)
+            raise errors.wrong_purpose(self.purposes, purpose)
 
     def _refusal(self, attempt: Attempt) -> GraphQLError:
         self.attempts.append(attempt)

@@ -7,7 +7,7 @@ GraphQL section 5.3.2) is counted too, because it is quadratic.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
@@ -100,10 +100,16 @@ class Rejection:
     code: Literal["BAD_INPUT", "TOO_COSTLY", "DOCUMENT_NOT_TRUSTED"]
 
 
+def identified(text: str) -> str:
+    """The id of a document: its hash."""
+    return f"sha256:{sha256(text.encode()).hexdigest()}"
+
+
 class Documents:
     """All documents this program has taken, good and bad, the least recently used forgotten.
 
-    `registered` maps a document id to its text. With `trusted_only` nothing else is taken. Without `introspection`
+    `registered` knows the text of a document id, whoever registered it. With `trusted_only` nothing else is even
+    parsed; whether the client may ask it is for the engine to say, which knows the client. Without `introspection`
     error messages suggest no names either, as those give the schema away.
     """
 
@@ -112,14 +118,15 @@ class Documents:
         schema: GraphQLSchema,
         limits: Limits,
         *,
-        registered: Mapping[str, str] | None = None,
+        registered: Callable[[str], Awaitable[str | None]] | None = None,
         trusted_only: bool = False,
         introspection: bool = True,
     ) -> None:
         self._schema = schema
         self._limits = limits
-        self._registered = registered or {}
-        self._trusted_only = trusted_only
+        self._registered = registered
+        self._texts: _Kept[str] = _Kept(limits.documents_kept, limits.characters_kept)
+        self.trusted_only = trusted_only
         self._introspection = introspection
         self._rules = [*specified_rules, *([] if introspection else [NoSchemaIntrospectionCustomRule])]
         self._pages = pages_by_field(schema)
@@ -137,23 +144,30 @@ class Documents:
             self._refused.put(text, taken)
         return taken
 
-    def by_id(self, document_id: str) -> Document | Rejection:
-        text = self._registered.get(document_id)
-        return (
-            _untrusted("No trusted document has this id. Send `query`, or have it registered.")
-            if text is None
-            else self.take(text)
-        )
+    async def found(self, query: str | None, document_id: str | None) -> Document | Rejection:
+        """The document that a request names by its text or by its id."""
+        if query is None:
+            text = await self._text(document_id or "")
+            return self.take(text) if text is not None else _untrusted("No trusted document has this id.")
+        if self.trusted_only and await self._text(identified(query)) is None:
+            return _untrusted("Only trusted documents are answered here.")
+        return self.take(query)
+
+    async def _text(self, document_id: str) -> str | None:
+        """A hash has one text for ever, so that it may be remembered."""
+        text = self._texts.get(document_id)
+        if text is None and self._registered is not None:
+            text = await self._registered(document_id)
+            if text is not None:
+                self._texts.put(document_id, text)
+        return text
 
     def _taken(self, text: str) -> Document | Rejection:
         encoded = text.encode()
         if len(encoded) > self._limits.document_bytes:
             return _too_costly("document_bytes", self._limits.document_bytes, len(encoded))
-        document_id = f"sha256:{sha256(encoded).hexdigest()}"
-        if self._trusted_only and document_id not in self._registered:
-            return _untrusted("Only trusted documents are answered here. Have this one registered and approved.")
         try:
-            return self._checked(text, document_id)
+            return self._checked(text, identified(text))
         except RecursionError:  # brackets within brackets, in values, types or inline fragments
             return _too_costly("depth", self._limits.depth, None)
 
@@ -334,4 +348,5 @@ def _too_costly(limit: str, allowed: int, found: int | None) -> Rejection:
 
 
 def _untrusted(message: str) -> Rejection:
-    return Rejection([GraphQLError(message)], "DOCUMENT_NOT_TRUSTED")
+    remedy = "Register it, and have a privacy officer approve it (onestop documents register, approve)."
+    return Rejection([GraphQLError(f"{message} {remedy}")], "DOCUMENT_NOT_TRUSTED")

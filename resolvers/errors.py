@@ -1,10 +1,11 @@
 """Errors that a portal can act on: each with a code of the contract, a sentence, and the remedy."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from graphql import GraphQLError
 
-from schema.case import RefusalCode
+from schema.case import Purpose, RefusalCode
 
 STRONGEST = "urn:onestop:loa:3"
 FRESH_S = 900
@@ -44,4 +45,14 @@ def register_silent(retry_after_s: int | None) -> GraphQLError:
         "OVERLOADED",
         "The family register does not answer, and without it nobody's authority can be established. Try again.",
         retryAfterSeconds=retry_after_s or 30,
+    )
+
+
+def wrong_purpose(approved: Iterable[Purpose], asked: Purpose) -> GraphQLError:
+    """A trusted document on a case of a purpose that it is not approved for."""
+    names = ", ".join(sorted(purpose.name for purpose in approved))
+    return error(
+        "DOCUMENT_NOT_TRUSTED",
+        f"The document is approved for {names}, and this case is for {asked.name}. "
+        "Ask with a document that is approved for that purpose.",
     )

@@ -29,9 +29,10 @@ from resolvers.plan import Part, Plan, Plans, Region
 from resolvers.recording import RecordingExecutor
 from resolvers.roots import Change
 from resolvers.sections import SUMMARY_READS, permitted
+from resolvers.trusted import Readings, Trust
 from resolvers.witness import Leak, Seen, Subject, Witness
 from schema.answer import AnswerStatus
-from schema.case import CaseKind, RefusalCode
+from schema.case import CaseKind, Purpose, RefusalCode
 from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId
 from schema.scalars import Coordinate
@@ -51,6 +52,7 @@ class Graph:
         self._house = house
         self._plans = Plans(schema, house.disclosed)
         self._running: set[asyncio.Task[Reply]] = set()
+        self._trust = Trust(house.cases.documents, Readings(schema, house.disclosed), house.schema_hash)
         self.documents = documents
 
     async def answer(self, asked: Asked) -> Reply:
@@ -67,13 +69,35 @@ class Graph:
         plan, variables = prepared
         if plan.operation.operation is OperationType.SUBSCRIPTION:
             return _request_error(errors.bad_input("Accept", "Ask for a subscription with Accept: text/event-stream."))
-        if plan.asks_nobody:
+        if plan.asks_nobody and not self._needs_trust(asked):
             result = await self._executed(asked, plan, variables, None, None)
             return Reply(result.data, has_data=True, errors=[_formatted(each) for each in result.errors or ()])
+        admitted = await self._admitted(asked)
+        if isinstance(admitted, Reply):
+            return admitted
+        viewer, purposes = admitted
+        context = Context.begun(self._house, viewer, asked, plan, purposes)
+        return await self._replied(context, variables, None)
+
+    async def _admitted(self, asked: Asked) -> tuple[Viewer, frozenset[Purpose] | None] | Reply:
+        """Who asks, and for what their client may ask this document."""
         viewer = await self._viewer(asked)
         if isinstance(viewer, Reply):
             return viewer
-        return await self._replied(Context.begun(self._house, viewer, asked, plan), variables, None)
+        purposes = await self._purposes(asked, viewer)
+        return purposes if isinstance(purposes, Reply) else (viewer, purposes)
+
+    def _needs_trust(self, asked: Asked) -> bool:
+        return asked.by_id or self.documents.trusted_only
+
+    async def _purposes(self, asked: Asked, viewer: Viewer) -> frozenset[Purpose] | Reply | None:
+        """For what the viewer's client may ask this document; None where any document will do."""
+        if not self._needs_trust(asked):
+            return None
+        try:
+            return await self._trust.purposes(asked.document, viewer.client)
+        except GraphQLError as untrusted:
+            return _request_error(untrusted)
 
     def _prepared(self, asked: Asked) -> tuple[Plan, Any] | Reply:
         """The plan and the coerced variables, or the error in the request."""
@@ -132,6 +156,8 @@ class Graph:
             data, problems = None, [_incident(error)]
         if data is not None and not await self._still_entitled(context):
             data, seen, problems = None, {}, [_formatted(errors.refused(RefusalCode.NOT_ACCESSIBLE))]
+        if data is not None and isinstance(untrusted := await self._purposes(context.asked, context.viewer), Reply):
+            data, seen, problems = None, {}, list(untrusted.errors)
         try:
             receipts = await self._house.log.append(list(accesses(context, seen if data is not None else {})))
         except LogUnavailable:
@@ -177,16 +203,17 @@ class Graph:
         if isinstance(prepared, Reply):
             return prepared
         plan, variables = prepared
-        viewer = await self._viewer(asked)
-        if isinstance(viewer, Reply):
-            return viewer
+        admitted = await self._admitted(asked)
+        if isinstance(admitted, Reply):
+            return admitted
+        viewer, purposes = admitted
         if plan.operation.operation is not OperationType.SUBSCRIPTION:
-            return _one(await self._replied(Context.begun(self._house, viewer, asked, plan), variables, None))
+            return _one(await self._replied(Context.begun(self._house, viewer, asked, plan, purposes), variables, None))
         field = next(iter(plan.fields.of_root(plan).values()))
         if field.name.startswith("__"):
             return _request_error(errors.bad_input("query", "Subscribe to caseUpdated."))
         sealed = _argument(field.nodes[0], variables)
-        context = Context.begun(self._house, viewer, asked, plan)
+        context = Context.begun(self._house, viewer, asked, plan, purposes)
         try:
             hand = await context.enter(sealed, *CaseKind)
         except GraphQLError as refusal:
@@ -206,18 +233,19 @@ class Graph:
     ) -> AsyncIterator[Reply]:
         case_id, told = hand.case_id, dict(known)
         while True:
-            viewer = await self._viewer(asked)
-            if isinstance(viewer, Reply):
-                yield replace(viewer, status=200)
+            admitted = await self._admitted(asked)
+            if isinstance(admitted, Reply):
+                yield replace(admitted, status=200)
                 return
+            viewer, purposes = admitted
             if not await self._house.cases.still_active(hand.mandate.rests_on, self._house.clock()):
-                context = Context.begun(self._house, viewer, asked, plan)
+                context = Context.begun(self._house, viewer, asked, plan, purposes)
                 context.attempts.append(Attempt(hand.record.subject, hand.record, RefusalCode.NOT_ACCESSIBLE))
                 yield await self._refused_stream(context, errors.refused(RefusalCode.NOT_ACCESSIBLE))
                 return
             current = await self._house.cases.standings(case_id)
             for agency in [agency for agency, status in current.items() if told.get(agency) is not status]:
-                context = Context.begun(self._house, viewer, asked, plan)
+                context = Context.begun(self._house, viewer, asked, plan, purposes)
                 reply = await asyncio.shield(
                     asyncio.ensure_future(self._replied(context, variables, Change(case_id, agency)))
                 )

@@ -27,6 +27,8 @@ class Asked:
     source_address: str | None
     request_id: str
     trace_id: str | None
+    by_id: bool = False
+    """Asked by the id of a trusted document."""
 
 
 @dataclass(frozen=True, slots=True)

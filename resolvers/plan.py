@@ -158,7 +158,8 @@ def about(coordinate: Coordinate, part: Part, region: Region) -> About:
 class Fields:
     """Field collection with the conditions of one operation already decided (GraphQL §6.3.2)."""
 
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, conditions: Mapping[str, bool]) -> None:
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, conditions: Mapping[str, bool] | None) -> None:
+        """Without conditions everything is collected, whatever @skip and @include say."""
         self._schema = schema
         self._conditions = conditions
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
@@ -214,6 +215,8 @@ class Fields:
         return type_ is parent or (is_abstract_type(type_) and self._schema.is_sub_type(type_, parent))
 
     def _included(self, directives: tuple[DirectiveNode | ConstDirectiveNode, ...]) -> bool:
+        if self._conditions is None:
+            return True
         for directive in directives:
             if directive.name.value in {"skip", "include"}:
                 value = (directive.arguments or ())[0].value
@@ -254,7 +257,13 @@ class Plans:
             plan = by_key[key] = self._made(document, operation, conditions)
         return plan
 
-    def _made(self, document: Document, operation: OperationDefinitionNode, conditions: Mapping[str, bool]) -> Plan:
+    def whole(self, document: Document, operation: OperationDefinitionNode) -> Plan:
+        """What an operation reads at most, whatever its conditions; not to be executed by."""
+        return self._made(document, operation, None)
+
+    def _made(
+        self, document: Document, operation: OperationDefinitionNode, conditions: Mapping[str, bool] | None
+    ) -> Plan:
         root = {
             OperationType.QUERY: self._schema.query_type,
             OperationType.MUTATION: self._schema.mutation_type,

@@ -128,6 +128,7 @@ async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     _, refusal = viewer.standing(context, claim, register)
     if refusal is not None:
         return _refused(context, subject, refusal)
+    context.require_purpose(claim.purpose, Attempt(subject, None, RefusalCode.OUT_OF_SCOPE))
     request = Request(context.viewer.person, opening.key, inputs.fingerprint(["open", opening.kind.name, subject]))
     try:
         record = await context.house.cases.opened_case(

@@ -152,7 +152,7 @@ class Endpoint:
             raise Refused(406, f"Accept at least one of {GRAPHQL}, {JSON}, {EVENTS}.")
         check_content(headers)
         body = read(await self._bytes(headers, receive))
-        document = self._document(body)
+        document = await self._document(body)
         kind = operation_kind(document, body.operation_name)
         if kind == "subscription" and accepted != EVENTS:
             raise Invalid([error(f"A subscription is a stream. Send `Accept: {EVENTS}`.")])
@@ -176,6 +176,7 @@ class Endpoint:
             source_address=scope["client"][0] if scope.get("client") else None,
             request_id=request_id,
             trace_id=match[1] if (match := TRACE_PARENT.fullmatch(headers.get("traceparent", ""))) else None,
+            by_id=body.query is None,
         )
 
     @property
@@ -216,9 +217,8 @@ class Endpoint:
         except TimeoutError:
             raise Refused(408, f"The body did not come within {self._limits.body_seconds} s.") from None
 
-    def _document(self, body: Body) -> Document:
-        documents = self._engine.documents
-        taken = documents.by_id(body.document_id or "") if body.query is None else documents.take(body.query)
+    async def _document(self, body: Body) -> Document:
+        taken = await self._engine.documents.found(body.query, body.document_id)
         if isinstance(taken, Rejection):
             raise Invalid(
                 [{**e.formatted, "extensions": {**(e.extensions or {}), "code": taken.code}} for e in taken.errors]

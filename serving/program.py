@@ -66,6 +66,11 @@ def schema() -> strawberry.Schema:
     )
 
 
+def schema_hash(graph: strawberry.Schema) -> str:
+    """Which graph it is."""
+    return hashlib.sha256(graph.as_str().encode()).hexdigest()
+
+
 def printed() -> str:
     """The graph as SDL, sorted."""
     return print_schema(schema())
@@ -137,7 +142,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         )
-        keys = IssuerKeys(wiring.issuer, _getting(http))
+        keys = IssuerKeys(wiring.issuer, getting(http))
         transports = {
             agency: _transport(settings, agency, url)
             for agency, url in wiring.agencies.items()
@@ -181,12 +186,16 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             disclosed=disclosures(core),
             leaves=leaves,
             leads_to=leads_to,
-            schema_hash=hashlib.sha256(graph.as_str().encode()).hexdigest(),
+            schema_hash=schema_hash(graph),
             callback_url=wiring.callback_url,
             limits=Limits(deadline_s=settings.deadline_ms / 1000),
         )
         documents = Documents(
-            core, settings.limits, trusted_only=settings.trusted_documents, introspection=settings.introspection
+            core,
+            settings.limits,
+            registered=cases.documents.text,
+            trusted_only=settings.trusted_documents,
+            introspection=settings.introspection,
         )
         poller = asyncio.create_task(deferred.poll_forever(house))
         stack.callback(poller.cancel)
@@ -240,7 +249,9 @@ def _transport(settings: Settings, agency: Agency, url: str) -> Transport:
     )
 
 
-def _getting(http: aiohttp.ClientSession) -> Callable[[str], Awaitable[bytes]]:
+def getting(http: aiohttp.ClientSession) -> Callable[[str], Awaitable[bytes]]:
+    """How an issuer's metadata and keys are fetched."""
+
     async def get(url: str) -> bytes:
         try:
             async with http.get(url, allow_redirects=False) as reply:

@@ -5,7 +5,7 @@ import time
 import graphql
 import pytest
 
-from resolvers.documents import Document, Documents, Limits, Rejection
+from resolvers.documents import Document, Documents, Limits, Rejection, identified
 
 SCHEMA = graphql.build_schema("""
 type Query { a(x: [Int], first: Int): Query b: Query many(first: Int): [Query] name(style: String): String id: ID }
@@ -160,21 +160,27 @@ def test_what_is_kept_is_bounded_in_number_and_in_size() -> None:
     assert small._refused._held == sum(map(len, small._refused._by_text))
 
 
-def test_a_trusted_document_is_found_by_its_id_and_others_are_not() -> None:
-    known = documents().take("{ name }")
-    assert isinstance(known, Document)
-    open_, closed = (documents(registered={known.hash: "{ name }"}, trusted_only=only) for only in (False, True))
-    for registry in (open_, closed):
-        found = registry.by_id(known.hash)
-        assert isinstance(found, Document)
-        assert found.hash == known.hash
-        missing = registry.by_id("sha256:" + "0" * 64)
-        assert isinstance(missing, Rejection)
-        assert missing.code == "DOCUMENT_NOT_TRUSTED"
-    assert isinstance(open_.take("{ id }"), Document)
-    turned_away = closed.take("{ id }")
-    assert isinstance(turned_away, Rejection)
-    assert turned_away.code == "DOCUMENT_NOT_TRUSTED"
+async def test_a_registered_document_is_found_by_its_id_and_others_are_not() -> None:
+    asked: list[str] = []
+
+    async def text(document_id: str) -> str | None:
+        asked.append(document_id)
+        return {identified("{ name }"): "{ name }"}.get(document_id)
+
+    for trusted_only in (False, True):
+        registry = documents(registered=text, trusted_only=trusted_only)
+        for _ in range(2):
+            found = await registry.found(None, identified("{ name }"))
+            assert isinstance(found, Document)
+            assert found.hash == identified("{ name }")
+        assert asked == [identified("{ name }")]
+        for query, document_id in ((None, identified("{ id }")), *([("{ id", None)] if trusted_only else [])):
+            missing = await registry.found(query, document_id)
+            assert isinstance(missing, Rejection)
+            assert missing.code == "DOCUMENT_NOT_TRUSTED"
+            assert "approve" in missing.errors[0].message
+        asked.clear()
+    assert isinstance(await documents(registered=text).found("{ id }", None), Document)
 
 
 def test_a_list_counts_as_long_as_its_default_page() -> None:

@@ -94,7 +94,10 @@ class FakeEngine:
     """Executes with graphql-core. A token may say how to reply instead: `Bearer 401`, `Bearer break`."""
 
     def __init__(self, limits: Limits | None = None, registered: dict[str, str] | None = None) -> None:
-        self.documents = Documents(core_schema, limits or Limits(), registered=registered)
+        async def text(document_id: str) -> str | None:
+            return (registered or {}).get(document_id)
+
+        self.documents = Documents(core_schema, limits or Limits(), registered=text)
         self.drain = Drain()
         self.asked: list[Asked] = []
         self.entered = asyncio.Event()
