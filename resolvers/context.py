@@ -268,6 +268,7 @@ class Context:
             active=claim is not None and claim.role is mine.role,
             case_opened_on=authority.day_of(record.opened_at),
             now=self.now,
+            sandbox=self.house.sandbox,
         )
         shown = self.shown(facts, REGION[record.kind])
         verdict = self.house.policies.ruling(shown.facts, [PRESENCE])[PRESENCE]
@@ -291,7 +292,7 @@ class Context:
         """The ruling on the viewer's own data, wherever the document reads it."""
         own = self.own.get(self.viewer.person)
         if own is None:
-            facts = authority.own_facts(self.viewer, self.now)
+            facts = authority.own_facts(self.viewer, self.now, sandbox=self.house.sandbox)
             own = Own(self.shown(facts, Region.SELF, Region.LOG, always=frozenset({"Person.id"})))
             self.own[self.viewer.person] = own
         return own
@@ -306,6 +307,7 @@ class Context:
             active=True,
             case_opened_on=authority.day_of(self.now),
             now=self.now,
+            sandbox=self.house.sandbox,
         )
         return self.shown(facts, Region.CANDIDATE, always=CLAIM)
 

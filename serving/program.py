@@ -182,6 +182,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             leaves=leaves,
             leads_to=leads_to,
             schema_hash=hashlib.sha256(graph.as_str().encode()).hexdigest(),
+            sandbox=not settings.production,
             callback_url=wiring.callback_url,
             limits=Limits(deadline_s=settings.deadline_ms / 1000),
         )
