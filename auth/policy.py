@@ -129,7 +129,7 @@ class Verdict:
 Ruling = Mapping[Need, Verdict]
 
 
-_REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
+REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
     (RefusalCode.STEP_UP_REQUIRED, {"assurance": 3, "fresh": True}),
     (RefusalCode.DISPUTED, {"dispute": False}),
     (RefusalCode.CONSENT_REQUIRED, {"consent": True, "consent_financial": True}),
@@ -206,7 +206,7 @@ class Policies:
             return {}
         verdicts = self._first(facts, needs)
         changed = facts
-        for code, changes in _REMEDIES:
+        for code, changes in REMEDIES:
             unexplained = [need for need in needs if verdicts[need].refusal is RefusalCode.OUT_OF_SCOPE]
             before, changed = changed, replace(changed, **changes)
             if not unexplained or changed == before:
