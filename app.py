@@ -339,6 +339,14 @@ def schema_() -> None:
 
 
 @main.command()
+def policies() -> None:
+    """Print who may see what, when and on which basis: the policies in words."""
+    from auth import page
+
+    click.echo(page.page(), nl=False)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def limits(*, as_json: bool) -> None:
     """Print the limits in force."""

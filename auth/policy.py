@@ -44,6 +44,10 @@ class Facts:
     mandate_active: bool = False
     opened_in_time: bool = False
     opened_by_officer: bool = False
+    missing: bool = False
+    appointed: bool = False
+    survivor: bool = False
+    takes_vehicle: bool = False
     rank: int = 0
     by_substitution: bool = False
     both_deaths_registered: bool = False
@@ -56,6 +60,20 @@ class Facts:
     order_sensitivity: int = 0
     protected: bool = False
     protection_desk: bool = False
+    protection_order: bool = False
+    office_case: bool = False
+    case_open: bool = False
+    assigned: bool = False
+    same_office: bool = False
+    on_duty: bool = False
+    own_family: bool = False
+    consent: bool = False
+    consent_financial: bool = False
+    break_glass_agencies: frozenset[str] = frozenset()
+    break_glass_valid: bool = False
+    service: bool = False
+    sender_bound: bool = False
+    sandbox: bool = False
 
 
 LEVEL = {sensitivity: level for level, sensitivity in enumerate(sorted(Sensitivity), start=1)}
@@ -63,7 +81,9 @@ LEVEL = {sensitivity: level for level, sensitivity in enumerate(sorted(Sensitivi
 
 SELF = "SELF"
 NOBODY = "NONE"
-ROLES = frozenset({SELF, NOBODY, *(role.name for role in MandateRole)})
+IN_OFFICE = frozenset({"OFFICIAL", "PRIVACY_OFFICER", "AUDITOR"})
+"""Roles of officials that no mandate gives: one without a case, and those who review the log."""
+ROLES = frozenset({SELF, NOBODY, *IN_OFFICE, *(role.name for role in MandateRole)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +94,14 @@ class Need:
     sensitivity: Sensitivity
     about: About = About.PERSON
     third_party: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Entries of the access log that somebody would read."""
+
+    own_agency: bool = False
+    about_self: bool = False
 
 
 class Effect(Enum):
@@ -101,12 +129,21 @@ class Verdict:
 Ruling = Mapping[Need, Verdict]
 
 
-_REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
+REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
     (RefusalCode.STEP_UP_REQUIRED, {"assurance": 3, "fresh": True}),
     (RefusalCode.DISPUTED, {"dispute": False}),
-    (RefusalCode.OUT_OF_TIME, {"opened_in_time": True}),
+    (RefusalCode.CONSENT_REQUIRED, {"consent": True, "consent_financial": True}),
+    (RefusalCode.OUT_OF_TIME, {"opened_in_time": True, "break_glass_valid": True}),
     (RefusalCode.NOT_ACCESSIBLE, {"child_age": 0}),
-    (RefusalCode.EVIDENCE_REQUIRED, {"both_deaths_registered": True, "nearer_rank_entitled": False}),
+    (
+        RefusalCode.EVIDENCE_REQUIRED,
+        {
+            "both_deaths_registered": True,
+            "nearer_rank_entitled": False,
+            "opened_by_officer": True,
+            "appointed": True,
+        },
+    ),
     (
         RefusalCode.EVIDENCE_REQUIRED,
         {"order_agencies": frozenset(each.name for each in Agency), "order_sensitivity": 5},
@@ -114,6 +151,9 @@ _REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
 )
 """What could be different, each on top of those before: the first that would have allowed it is what to tell."""
 _REMEMBERED = 2048
+
+
+FOLDER = resources.files("auth") / "policies"
 
 
 class PolicyError(Exception):
@@ -124,11 +164,8 @@ class Policies:
     """The policy set of this process. `alert` is called with policy errors, which never name a person."""
 
     def __init__(self, alert: Callable[[str], None]) -> None:
-        folder = resources.files("auth") / "policies"
-        text = "\n".join(
-            path.read_text("utf-8") for path in sorted(folder.iterdir(), key=str) if path.name.endswith(".cedar")
-        )
-        schema_text = (folder / "schema.cedarschema").read_text("utf-8")
+        text = written()
+        schema_text = (FOLDER / "schema.cedarschema").read_text("utf-8")
         checked = cedarpy.validate_policies(text, schema_text)
         if not checked.validation_passed:
             raise PolicyError("; ".join(str(error) for error in checked.errors))
@@ -154,12 +191,22 @@ class Policies:
             self._remembered.popitem(last=False)
         return found
 
+    def of_log(self, facts: Facts, entries: Entries) -> Verdict:
+        """Whether these entries of the access log may be read."""
+        attributes = {"uid": {"type": "Log", "id": "entries"}, "attrs": asdict(entries), "parents": []}
+        try:
+            [verdict] = self._answers(facts, "read_log", [attributes])
+        except PolicyError as error:
+            self._alert(str(error))
+            return Verdict(Effect.WITHHOLD, (), RefusalCode.NOT_ACCESSIBLE)
+        return verdict
+
     def _decided(self, facts: Facts, needs: Sequence[Need]) -> dict[Need, Verdict]:
         if not needs:
             return {}
         verdicts = self._first(facts, needs)
         changed = facts
-        for code, changes in _REMEDIES:
+        for code, changes in REMEDIES:
             unexplained = [need for need in needs if verdicts[need].refusal is RefusalCode.OUT_OF_SCOPE]
             before, changed = changed, replace(changed, **changes)
             if not unexplained or changed == before:
@@ -181,21 +228,27 @@ class Policies:
         return reads
 
     def _evaluated(self, facts: Facts, action: str, needs: Sequence[Need]) -> dict[Need, Verdict]:
-        if not needs:
-            return {}
-        keys = {need: f"{need.agency.name}/{need.sensitivity.name}/{need.about.name}" for need in needs}
-        entities = [_asking(facts), *({k: _data(need) for need, k in keys.items()}).values()]
+        """Verdicts by need; what differs only in what is said of third parties is asked once."""
+        data = {need: _data(need) for need in needs}
+        distinct = {each["uid"]["id"]: each for each in data.values()}
+        verdicts = dict(zip(distinct, self._answers(facts, action, list(distinct.values())), strict=True))
+        return {need: verdicts[each["uid"]["id"]] for need, each in data.items()}
+
+    def _answers(self, facts: Facts, action: str, entities: Sequence[dict[str, Any]]) -> list[Verdict]:
+        """Verdicts on the entities, in their order."""
+        if not entities:
+            return []
         try:
-            parsed = cedarpy.Entities.from_json_str(json.dumps(entities), schema=self._schema)
+            parsed = cedarpy.Entities.from_json_str(json.dumps([_asking(facts), *entities]), schema=self._schema)
             results = cedarpy.is_authorized_batch(
                 [
                     {
                         "principal": 'Asking::"now"',
                         "action": f'Action::"{action}"',
-                        "resource": f'Data::"{key}"',
+                        "resource": f'{entity["uid"]["type"]}::"{entity["uid"]["id"]}"',
                         "context": {},
                     }
-                    for key in keys.values()
+                    for entity in entities
                 ],
                 self._policies,
                 parsed,
@@ -203,7 +256,7 @@ class Policies:
             )
         except ValueError as wrong:
             raise PolicyError(str(wrong)) from wrong
-        return {need: self._verdict(result) for need, result in zip(keys, results, strict=True)}
+        return [self._verdict(result) for result in results]
 
     def _verdict(self, result: cedarpy.AuthzResult) -> Verdict:
         if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
@@ -216,9 +269,16 @@ class Policies:
         code = RefusalCode.NOT_ACCESSIBLE if hidden else next(iter(codes), RefusalCode.OUT_OF_SCOPE)
         return Verdict(Effect.WITHHOLD, ids, code)
 
-    def legal_basis(self, policy: str) -> str:
-        """The law behind a policy, by its id."""
-        return self._annotations[policy]["legal_basis"]
+    def said(self, policy: str) -> Mapping[str, str]:
+        """What a policy says of itself, by its id: `row`, `legal_basis`, `sentence`, a forbid's `refusal`."""
+        return self._annotations[policy]
+
+
+def written() -> str:
+    """All policies as they are written."""
+    return "\n".join(
+        path.read_text("utf-8") for path in sorted(FOLDER.iterdir(), key=str) if path.name.endswith(".cedar")
+    )
 
 
 def annotations(text: str) -> dict[str, dict[str, str]]:
@@ -228,8 +288,12 @@ def annotations(text: str) -> dict[str, dict[str, str]]:
 
 
 def _asking(facts: Facts) -> dict[str, Any]:
-    known = asdict(facts) | {"purpose": facts.purpose.name, "order_agencies": sorted(facts.order_agencies)}
-    return {"uid": {"type": "Asking", "id": "now"}, "attrs": known, "parents": []}
+    known = {name: sorted(fact) if isinstance(fact, frozenset) else fact for name, fact in asdict(facts).items()}
+    return {
+        "uid": {"type": "Asking", "id": "now"},
+        "attrs": known | {"purpose": facts.purpose.name},
+        "parents": [],
+    }
 
 
 def _data(need: Need) -> dict[str, Any]:

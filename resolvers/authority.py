@@ -17,7 +17,7 @@ from rules.succession import INHERITING, Family, HeirShare, Kin, heirs
 from schema.case import CaseKind, MandateRole, Purpose
 from schema.identifiers import PersonId
 from schema.person import HeirStanding, Relation
-from schema.viewer import Assurance
+from schema.viewer import Assurance, Role
 
 KOREA = timezone(timedelta(hours=9))
 ASSURANCE = {Assurance.LOW: 1, Assurance.SUBSTANTIAL: 2, Assurance.HIGH: 3}
@@ -126,6 +126,7 @@ def facts(
     active: bool,
     case_opened_on: date,
     now: datetime,
+    sandbox: bool,
 ) -> Facts:
     """Everything the policies may know of this question. `role` is None for a viewer without a mandate."""
     person, me = person_of(register), viewer.person
@@ -155,16 +156,22 @@ def facts(
         order_agencies=frozenset(agency.name for agency in order.agencies) if order else frozenset(),
         order_sensitivity=LEVEL[order.sensitivity] if order else 0,
         protected=person.protected,
+        service=Role.SERVICE in viewer.roles,
+        sender_bound=viewer.sender_bound,
+        sandbox=sandbox,
     )
 
 
-def own_facts(viewer: Viewer, now: datetime) -> Facts:
+def own_facts(viewer: Viewer, now: datetime, *, sandbox: bool) -> Facts:
     """Facts of a question about oneself."""
     return Facts(
         role=SELF,
         purpose=Purpose.SUBJECT_ACCESS,
         assurance=ASSURANCE[viewer.assurance],
         fresh=fresh(viewer, now),
+        service=Role.SERVICE in viewer.roles,
+        sender_bound=viewer.sender_bound,
+        sandbox=sandbox,
     )
 
 

@@ -273,7 +273,7 @@ class Context:
         register = await self.register(record.subject, held[0].purpose.name, record)
         refused = []
         for mine in held:
-            power = powers.power(self.viewer, mine, record, register, self.now)
+            power = powers.power(self.viewer, mine, record, register, self.now, sandbox=self.house.sandbox)
             verdict = power.ruling(self.house.policies, [PRESENCE])[PRESENCE]
             if verdict.shows:
                 shown = self.shown(power, REGION[record.kind], always=STANDS, mandates=REGION[record.kind])
@@ -309,7 +309,7 @@ class Context:
         """The ruling on the viewer's own data, wherever the document reads it."""
         own = self.own.get(self.viewer.person)
         if own is None:
-            facts = authority.own_facts(self.viewer, self.now)
+            facts = authority.own_facts(self.viewer, self.now, sandbox=self.house.sandbox)
             own = Own(self.shown(Power(facts), Region.SELF, Region.LOG, always=frozenset({"Person.id"})))
             self.own[self.viewer.person] = own
         return own
@@ -324,6 +324,7 @@ class Context:
             active=True,
             case_opened_on=authority.day_of(self.now),
             now=self.now,
+            sandbox=self.house.sandbox,
         )
         return self.shown(Power(facts), Region.CANDIDATE, always=CLAIM)
 

@@ -59,7 +59,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """The parts. `clock` gives aware UTC; nobody else reads one."""
+    """The parts. `clock` gives aware UTC; nobody else reads one. In the `sandbox` nobody is real."""
 
     ids: Ids
     tokens: TokenCheck
@@ -75,6 +75,7 @@ class House:
     leaves: frozenset[Coordinate]
     leads_to: Mapping[Coordinate, str]
     schema_hash: str
+    sandbox: bool = False
     callback_url: str | None = None
     limits: Limits = field(default_factory=Limits)
     changes: Changes = field(default_factory=Changes)

@@ -10,7 +10,8 @@ from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_
 from audit.entry import Outcome, Records, leaf_hash
 from audit.reading import EVERYTHING, Filter, Page
 from audit.store import Placed
-from resolvers import errors, powers, sections
+from auth.policy import Entries
+from resolvers import authority, errors, powers, sections
 from resolvers.context import Context, Hand
 from resolvers.plan import Part, Region
 from schema.access import (
@@ -41,6 +42,10 @@ async def own(
     context: Context, where: AccessFilter | None, first: int | None, after: str | None
 ) -> AccessEntryConnection:
     """Accesses to the viewer's own data."""
+    facts = authority.own_facts(context.viewer, context.now, sandbox=context.house.sandbox)
+    verdict = context.house.policies.of_log(facts, Entries(about_self=True))
+    if verdict.refusal is not None:
+        raise errors.refused(verdict.refusal)
     reading = context.house.log.reading
     page = await reading.of_person(
         context.viewer.person, _filter(context, where), first=_first(first), before=_before(context, after)

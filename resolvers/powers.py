@@ -23,7 +23,15 @@ def held(mandates: Sequence[MandateRecord], holder: PersonId, now: datetime) -> 
     return sorted(mine, key=lambda mandate: mandate.giver is not None)
 
 
-def power(viewer: Viewer, mandate: MandateRecord, record: CaseRecord, register: FamilyRegister, now: datetime) -> Power:
+def power(
+    viewer: Viewer,
+    mandate: MandateRecord,
+    record: CaseRecord,
+    register: FamilyRegister,
+    now: datetime,
+    *,
+    sandbox: bool,
+) -> Power:
     """What an active mandate gives its holder: as much as the register still bears out."""
     claiming = viewer.person if mandate.on_behalf_of is None else mandate.on_behalf_of
     claim = authority.claim(record.kind, register, claiming)
@@ -31,12 +39,26 @@ def power(viewer: Viewer, mandate: MandateRecord, record: CaseRecord, register: 
     active = claim is not None and claim.role is claimed
     opened_on = authority.day_of(record.opened_at)
     own = authority.facts(
-        viewer, mandate.role, mandate.purpose, register, active=active, case_opened_on=opened_on, now=now
+        viewer,
+        mandate.role,
+        mandate.purpose,
+        register,
+        active=active,
+        case_opened_on=opened_on,
+        now=now,
+        sandbox=sandbox,
     )
     giver = None
     if mandate.role is MandateRole.PROXY:
         heir = replace(viewer, person=claiming)
         giver = authority.facts(
-            heir, claimed, mandate.purpose, register, active=active, case_opened_on=opened_on, now=now
+            heir,
+            claimed,
+            mandate.purpose,
+            register,
+            active=active,
+            case_opened_on=opened_on,
+            now=now,
+            sandbox=sandbox,
         )
     return Power(own, giver, mandate.agencies, mandate.sensitivity)

@@ -32,6 +32,7 @@ from auth.ids import Ids
 from auth.keys import IssuerKeys
 from auth.policy import Policies
 from auth.token import TokenCheck
+from auth.viewer import Viewer
 from cases.store import Cases
 from connectors import finance, health, land, pensions, tax, vehicles
 from connectors.connector import Connector
@@ -45,6 +46,7 @@ from resolvers.operation import Graph
 from schema.disclosure import Agency, disclosures
 from schema.scalars import SCALARS
 from serving import graphiql
+from serving.access import Access
 from serving.drain import Drain
 from serving.endpoint import Endpoint
 from serving.health import Health
@@ -187,6 +189,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             leaves=leaves,
             leads_to=leads_to,
             schema_hash=schema_hash(graph),
+            sandbox=not settings.production,
             callback_url=wiring.callback_url,
             limits=Limits(deadline_s=settings.deadline_ms / 1000),
         )
@@ -219,6 +222,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 Route("/callbacks/{agency}", _callback(house, finance_keys), methods=["POST"]),
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
+                *Access(house.policies, _whose(house), settings.origin).routes(),
                 Route("/.well-known/oauth-protected-resource", _resource(wiring)),
                 Route("/", _front),
             ]
@@ -315,6 +319,13 @@ def _callback(house: House, keys: Jwks) -> Callable[[Request], Awaitable[Respons
         return JSONResponse({"taken": status == 200}, status)
 
     return callback
+
+
+def _whose(house: House) -> Callable[[Request], Awaitable[Viewer]]:
+    async def whose(request: Request) -> Viewer:
+        return await house.tokens.viewer(request.headers.get("authorization"), house.clock())
+
+    return whose
 
 
 def _resource(wiring: Wiring) -> Callable[[Request], Awaitable[Response]]:

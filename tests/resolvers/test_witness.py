@@ -228,6 +228,7 @@ def facts(world: World, said: Circumstances) -> dict[str, Facts]:
         "fresh": said.signed_in_s <= 900,
         "mandate_active": True,
         "opened_in_time": True,
+        "sandbox": True,
     }
     heir = Facts("HEIR", Purpose.ESTATE_DISCOVERY, rank=1, **who)
     of = {
