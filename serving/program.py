@@ -28,10 +28,11 @@ from strawberry.schema.config import StrawberryConfig
 
 from audit.keys import Keys
 from audit.writer import AccessLog
+from auth.challenge import METADATA
 from auth.ids import Ids
-from auth.keys import IssuerKeys
+from auth.keys import ALGORITHMS, IssuerKeys
 from auth.policy import Policies
-from auth.token import TokenCheck
+from auth.token import ASSURANCE, TokenCheck
 from cases.store import Cases
 from connectors import finance, health, land, pensions, tax, vehicles
 from connectors.connector import Connector
@@ -155,7 +156,9 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         alarm = structlog.get_logger()
         house = House(
             ids=ids,
-            tokens=TokenCheck(wiring.issuer, wiring.audience, keys, bearer_allowed=not settings.production),
+            tokens=TokenCheck(
+                wiring.issuer, wiring.audience, keys, cases.first_proof, bearer_allowed=not settings.production
+            ),
             policies=Policies(lambda message: alarm.error("policy_error", message=message)),
             cases=cases,
             log=access_log,
@@ -210,7 +213,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 Route("/callbacks/{agency}", _callback(house, finance_keys), methods=["POST"]),
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
-                Route("/.well-known/oauth-protected-resource", _resource(wiring)),
+                *(Route(f"{METADATA}{path}", _resource(wiring)) for path in ("", "/graphql")),
                 Route("/", _front),
             ]
         )
@@ -314,6 +317,9 @@ def _resource(wiring: Wiring) -> Callable[[Request], Awaitable[Response]]:
                 "resource": wiring.audience,
                 "authorization_servers": [wiring.issuer],
                 "bearer_methods_supported": ["header"],
+                "dpop_signing_alg_values_supported": ALGORITHMS,
+                "dpop_bound_access_tokens_required": wiring.settings.production,
+                "acr_values_supported": list(ASSURANCE),  # not registered for resources; what a step-up may ask for
                 "resource_name": "onestop",
             }
         )
