@@ -454,6 +454,9 @@ def _upgraded(connection: Connection) -> None:
     from alembic.command import upgrade  # noqa: PLC0415 - half a second that only a start of the store needs
     from alembic.config import Config  # noqa: PLC0415
 
+    if connection.dialect.name == "postgresql":
+        # Processes that start together wait here: two of them cannot make the same tables at once.
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('onestop/migrations'))")
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
