@@ -198,7 +198,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             limits=settings.limits,
             metrics=metrics,
             drain=drain,
-            origin=settings.origin,
+            origin=settings.known_origin,
             page=None if settings.production else graphiql.page(),
         )
         health_ = Health(
