@@ -26,6 +26,8 @@ from serving.settings import Settings, SettingsError, limits_in_force, problems,
 if TYPE_CHECKING:
     from cases.documents import Registered
     from resolvers.trusted import Standing
+    from joserfc.jwk import ECKey
+
     from sandbox.server import Endpoints
     from serving.documents import Desk
     from serving.drain import Drain
@@ -37,6 +39,7 @@ AUDIENCE = "https://onestop.sandbox.invalid/graphql"
 CLIENT = "sandbox-portal"
 TAX_ISSUER = "https://tax.sandbox.invalid"
 STATE = Path("var")
+KEY_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def today() -> date:
@@ -299,10 +302,22 @@ def people(obj: tuple[int, int], as_json: bool, persona: str | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="State of the sandbox it is for (default: the one started last).",
 )
+@click.option("--dpop-key", type=KEY_FILE, help="Bind it to the key in this file (JWK, P-256; made when missing).")
 def token(
-    *, persona: str, case_id: str | None, assurance: str, ttl: int, client: str, signed_in: int, data: Path | None
+    *,
+    persona: str,
+    case_id: str | None,
+    assurance: str,
+    ttl: int,
+    client: str,
+    signed_in: int,
+    data: Path | None,
+    dpop_key: Path | None,
 ) -> None:
-    """Print one sandbox access token for the sandbox that is running."""
+    """Print one sandbox access token for the sandbox that is running.
+
+    With --dpop-key it is sent as `Authorization: DPoP <token>`, each time with a fresh `DPoP: <proof>` (onestop proof).
+    """
     from sandbox.issuer import Issuer
 
     if settings().production:
@@ -323,8 +338,39 @@ def token(
             now=now,
             case=case_id,
             auth_time=now - timedelta(seconds=signed_in),
+            jkt=_dpop_key(dpop_key).thumbprint() if dpop_key else None,
         )
     )
+
+
+@main.command()
+@click.option("--dpop-key", required=True, type=KEY_FILE, help="The key that the token is bound to.")
+@click.option("--method", default="POST", show_default=True, help="HTTP method of the request.")
+@click.option("--url", required=True, help="URL of the request.")
+@click.option("--token", "token_", required=True, help="The access token that is sent with it.")
+def proof(*, dpop_key: Path, method: str, url: str, token_: str) -> None:
+    """Print one proof of possession, good for one request within a minute: the value of its `DPoP` header."""
+    from sandbox.proof import proof as made
+
+    if settings().production:
+        raise click.ClickException("Proofs of the sandbox are made in sandbox mode only.")
+    click.echo(made(_dpop_key(dpop_key), method=method, url=url, token=token_, now=datetime.now(UTC)))
+
+
+def _dpop_key(file: Path) -> "ECKey":
+    from joserfc.errors import JoseError
+
+    from sandbox.issuer import signing_key
+
+    try:
+        key = signing_key(file)
+        if key.curve_name == "P-256" and key.is_private:
+            return key
+    except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
+        raise Refusal(
+            f"{file}: give a file with a private P-256 key as JWK, or one that does not exist yet."
+        ) from error
+    raise Refusal(f"{file}: give a private P-256 key.")
 
 
 # ---------------------------------------------------------------- looking

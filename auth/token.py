@@ -1,15 +1,15 @@
 """Access tokens per RFC 9068, validated strictly over joserfc.
 
 Only ES256, PS256 and Ed25519; `typ` at+jwt; issuer, audience, expiry, issue time, subject, client and token id all
-required. A key comes from the issuer's JWKS and from nowhere else: `jwk`, `jku`, `x5u` in a header are refused. Until
-senders prove possession (RFC 9449, next stretch), a token bound to a key is refused when it comes as `Bearer`, and
-`Bearer` is taken in the sandbox only.
+required. A key comes from the issuer's JWKS and from nowhere else: `jwk`, `jku`, `x5u` in a header are refused. A token
+bound to a key (`cnf`) is taken with the scheme `DPoP` and a proof only (auth/dpop.py), one that is not with `Bearer`
+only, and that in the sandbox only.
 """
 
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,11 +17,12 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from auth import dpop
+from auth.keys import ALGORITHMS
 from auth.viewer import Viewer
 from schema.identifiers import PersonId
 from schema.viewer import Assurance, Role
 
-ALGORITHMS = ("ES256", "PS256", "Ed25519")
 ASSURANCE = {
     "urn:onestop:loa:1": Assurance.LOW,
     "urn:onestop:loa:2": Assurance.SUBSTANTIAL,
@@ -32,15 +33,24 @@ AHEAD = timedelta(seconds=60)
 _FOREIGN_KEYS = frozenset({"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit"})
 _LONGEST = 8192
 _SUBJECT = re.compile(r"[a-z2-7]{26}")
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class UnauthenticatedError(Exception):
-    """The request has no valid token: 401. `error` is of RFC 6750 §3.1; None when there was no token at all."""
+    """The request has no valid token: 401. `error` is of RFC 6750 §3.1 or RFC 9449 §7.1; None without any token.
 
-    def __init__(self, description: str, error: str | None = "invalid_token") -> None:
+    `scheme` is the one that was sent, as far as it is one of ours.
+    """
+
+    def __init__(self, description: str, error: str | None = "invalid_token", scheme: str = "") -> None:
         super().__init__(description)
         self.description = description
         self.error = error
+        self.scheme = scheme
+
+
+class ProofUnknownError(Exception):
+    """Whether the proof came before cannot be told now: 503."""
 
 
 Keys = Callable[[str], Awaitable[KeySet]]
@@ -49,23 +59,63 @@ Keys = Callable[[str], Awaitable[KeySet]]
 
 @dataclass(frozen=True, slots=True)
 class TokenCheck:
-    """What a token must say here. `bearer_allowed` is the sandbox's."""
+    """What a token must say here. `bearer_allowed` is the sandbox's; `once` tells a proof that came before."""
 
     issuer: str
     audience: str
     keys: Keys
+    once: dpop.Once
     bearer_allowed: bool
 
-    async def viewer(self, authorization: str | None, now: datetime) -> Viewer:
-        """Who the `Authorization` header speaks for; raises `UnauthenticatedError`, which never quotes the token."""
+    async def viewer(self, authorization: str | None, now: datetime, shown: dpop.Shown | None = None) -> Viewer:
+        """Who the `Authorization` header speaks for; raises `UnauthenticatedError`, which never quotes the token.
+
+        `shown` is what came beside the token. Raises `ProofUnknownError` when the store of proofs does not answer.
+        """
+        scheme, token = self._sent(authorization)
+        try:
+            viewer, thumbprint = await self._bound(scheme, token, now)
+            if thumbprint is not None:
+                await dpop.check(shown or dpop.Shown(None, "", ""), token, thumbprint, self.once, now)
+        except dpop.ProofError as wrong:
+            raise UnauthenticatedError(str(wrong), "invalid_dpop_proof", scheme) from wrong
+        except OSError as unknown:
+            raise ProofUnknownError from unknown
+        except UnauthenticatedError as wrong:
+            wrong.scheme = scheme
+            raise
+        return viewer
+
+    async def viewer_still(self, authorization: str | None, now: datetime) -> Viewer:
+        """The same later, on a stream that is open: a proof was shown when it began, and is good for once."""
+        scheme, token = self._sent(authorization)
+        return (await self._bound(scheme, token, now))[0]
+
+    def _sent(self, authorization: str | None) -> tuple[str, str]:
+        """Scheme and token of the header."""
+        schemes = {"dpop": "DPoP"} | ({"bearer": "Bearer"} if self.bearer_allowed else {})
         if not authorization:
-            raise UnauthenticatedError("Send an access token: Authorization: Bearer <token>.", error=None)
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise UnauthenticatedError("The authorization scheme must be Bearer.", error="invalid_request")
-        if not self.bearer_allowed:
+            how = " or ".join(f"{scheme} <token>" for scheme in schemes.values())
+            raise UnauthenticatedError(f"Send an access token: Authorization: {how}.", error=None)
+        sent, _, token = authorization.partition(" ")
+        scheme = schemes.get(sent.lower())
+        if scheme is None and sent.lower() == "bearer":
             raise UnauthenticatedError("Bearer tokens are taken in the sandbox only.")
-        return self._viewer(await self._claims(token.strip()), now)
+        if scheme is None:
+            raise UnauthenticatedError(
+                f"The authorization scheme must be {' or '.join(schemes.values())}.", error="invalid_request"
+            )
+        return scheme, token.strip()
+
+    async def _bound(self, scheme: str, token: str, now: datetime) -> tuple[Viewer, str | None]:
+        """The token's viewer, and the thumbprint of the key whose possession has to be proved."""
+        claims = await self._claims(token)
+        viewer, thumbprint = self._viewer(claims, now), _thumbprint(claims)
+        if scheme == "Bearer" and thumbprint is not None:
+            raise UnauthenticatedError("This token is bound to a key: send it as DPoP, with a proof.")
+        if scheme == "DPoP" and thumbprint is None:
+            raise UnauthenticatedError("This token is not bound to a key and may not be sent as DPoP.")
+        return replace(viewer, sender_bound=thumbprint is not None), thumbprint
 
     async def _claims(self, token: str) -> dict[str, Any]:
         if len(token) > _LONGEST:
@@ -109,8 +159,6 @@ class TokenCheck:
             raise UnauthenticatedError("The token was issued in the future.")
         if "nbf" in claims and _instant(claims, "nbf") > now + LEEWAY:
             raise UnauthenticatedError("The token is not valid yet.")
-        if "cnf" in claims:
-            raise UnauthenticatedError("This token is bound to a key and may not be sent as Bearer.")
         signed_in_at = _instant(claims, "auth_time") if "auth_time" in claims else None
         if signed_in_at is not None and signed_in_at > now + AHEAD:
             raise UnauthenticatedError("The token says that the sign-in is yet to come.")
@@ -139,6 +187,19 @@ def _mapping(payload: bytes | None) -> dict[str, Any]:
     if not isinstance(claims, dict):
         raise UnauthenticatedError("The token's claims are not an object.")
     return claims
+
+
+def _thumbprint(claims: dict[str, Any]) -> str | None:
+    """Of the key that the token is bound to (RFC 9449 §6.1). Another confirmation we could not check."""
+    if "cnf" not in claims:
+        return None
+    cnf = claims["cnf"]
+    if not isinstance(cnf, dict) or cnf.keys() != {"jkt"}:
+        raise UnauthenticatedError("The token is bound in a way that is not known here.")
+    jkt = cnf["jkt"]
+    if not isinstance(jkt, str) or not _THUMBPRINT.fullmatch(jkt):
+        raise UnauthenticatedError("The token's cnf.jkt is no thumbprint.")
+    return jkt
 
 
 def _parties(claims: dict[str, Any]) -> tuple[PersonId, PersonId | None]:

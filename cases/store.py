@@ -5,13 +5,13 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, event, insert, select, text, update
+from sqlalchemy import Connection, Row, delete, event, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -141,6 +141,9 @@ class Inquiry:
 
 MIGRATION_LOCK = 0x6F6E6573746F70
 """Any number that nobody else locks in this database."""
+SWEEP_EVERY = timedelta(seconds=30)
+SWEEP_AT_ONCE = 20_000
+"""Old proofs taken out at once: more than two workers' worth of a minute at 300 requests a second."""
 
 
 class KeyReusedError(Exception):
@@ -158,6 +161,7 @@ class Cases:
         self._engine = engine
         self._reader = engine.execution_options(only_reads=True)
         self.documents = DocumentStore(engine)
+        self._sweep_proofs_at = datetime.min.replace(tzinfo=UTC)
 
     @classmethod
     @asynccontextmanager
@@ -492,6 +496,26 @@ class Cases:
                 update(tables.case).where(tables.case.c.id == case_id).values(version=tables.case.c.version + 1)
             )
 
+    # ------------------------------------------------------------ proofs of possession
+
+    async def first_proof(self, hash_: str, kept_until: datetime, now: datetime) -> bool:
+        """Whether this proof comes for the first time, to any worker. Raises OSError when nobody can tell."""
+        proof = tables.proof
+        try:
+            async with self._engine.begin() as connection:
+                first = await self._insert_unless_there(connection, proof, hash=hash_, kept_until=kept_until)
+            if now >= self._sweep_proofs_at:
+                self._sweep_proofs_at = now + SWEEP_EVERY
+                # Two workers that sweep leave each other's rows alone, so that neither waits.
+                old = select(proof.c.hash).where(proof.c.kept_until < now).limit(SWEEP_AT_ONCE)
+                async with self._engine.begin() as connection:
+                    await connection.execute(
+                        delete(proof).where(proof.c.hash.in_(old.with_for_update(skip_locked=True)))
+                    )
+        except SQLAlchemyError as error:
+            raise OSError(type(error).__name__) from error
+        return first
+
     # ------------------------------------------------------------ mechanics
 
     async def _first(self, statement: Any) -> Row[Any] | None:
@@ -527,8 +551,6 @@ def _upgraded(connection: Connection) -> None:
     from alembic.command import upgrade  # noqa: PLC0415 - half a second that only a start of the store needs
     from alembic.config import Config  # noqa: PLC0415
 
-    if connection.dialect.name == "postgresql":  # of processes that start together one migrates, the others wait
-        connection.execute(text("select pg_advisory_xact_lock(7237125)"))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

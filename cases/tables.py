@@ -174,3 +174,11 @@ standing = Table(
     Column("status", String(20), nullable=False),
     Column("at", Instant, nullable=False),
 )
+
+proof = Table(
+    "proof",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("kept_until", Instant, nullable=False, index=True),
+)
+"""Proofs of possession that were taken (RFC 9449 §11.1); only until they would be too old anyway."""

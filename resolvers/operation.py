@@ -18,7 +18,9 @@ from graphql.execution.values import get_variable_values
 from audit.entry import Access, Outcome, Records, Task
 from audit.entry import selection as selection_of
 from audit.writer import LogUnavailable, Receipt
-from auth.token import LEEWAY, UnauthenticatedError
+from auth.challenge import challenges
+from auth.dpop import Shown
+from auth.token import LEEWAY, ProofUnknownError, UnauthenticatedError
 from auth.viewer import Viewer
 from resolvers import errors
 from resolvers.context import Attempt, Context, Hand
@@ -79,9 +81,9 @@ class Graph:
         context = Context.begun(self._house, viewer, asked, plan, purposes)
         return await self._replied(context, variables, None)
 
-    async def _admitted(self, asked: Asked) -> tuple[Viewer, frozenset[Purpose] | None] | Reply:
-        """Who asks, and for what their client may ask this document."""
-        viewer = await self._viewer(asked)
+    async def _admitted(self, asked: Asked, *, still: bool = False) -> tuple[Viewer, frozenset[Purpose] | None] | Reply:
+        """Who asks, and for what their client may ask this document; `still` on a stream that has begun."""
+        viewer = await self._viewer(asked, still=still)
         if isinstance(viewer, Reply):
             return viewer
         purposes = await self._purposes(asked, viewer)
@@ -110,20 +112,46 @@ class Graph:
             return _request_error(*(_as_bad_input(each) for each in coerced))
         return self._plans.plan(asked.document, operation, coerced.coerced), coerced
 
-    async def _viewer(self, asked: Asked) -> Viewer | Reply:
+    async def _viewer(self, asked: Asked, *, still: bool = False) -> Viewer | Reply:
+        """Who asks; `still` on a stream that began with a good proof."""
+        tokens, now = self._house.tokens, self._house.clock()
         try:
-            return await self._house.tokens.viewer(asked.authorization, self._house.clock())
+            if still:
+                return await tokens.viewer_still(asked.authorization, now)
+            return await tokens.viewer(asked.authorization, now, Shown(asked.dpop, asked.method, asked.url))
+        except ProofUnknownError:
+            unknown = errors.error("OVERLOADED", "The proof cannot be checked now, so nothing is shown. Try again.")
+            return Reply(None, has_data=False, errors=[_formatted(unknown)], status=503, headers={"Retry-After": "5"})
         except UnauthenticatedError as wrong:
-            challenge = 'Bearer realm="onestop"'
-            if wrong.error:
-                challenge += f', error="{wrong.error}", error_description="{wrong.description}"'
+            told = {"error": wrong.error, "error_description": wrong.description} if wrong.error else {}
             return Reply(
                 None,
                 has_data=False,
                 errors=[_formatted(errors.error("UNAUTHENTICATED", wrong.description))],
                 status=401,
-                headers={"WWW-Authenticate": challenge},
+                headers={"WWW-Authenticate": challenges(tokens, asked.url, wrong.scheme, **told)},
             )
+
+    def _stepped_up(self, context: Context, reply: Reply) -> Reply:
+        """The reply; as 401 when a stronger or fresher sign-in is all that it takes to be shown anything at all."""
+        fields = [key for key, field in context.plan.fields.of_root(context.plan).items() if field.name != "__typename"]
+        wanting = {each["path"][0] for each in reply.errors if _wants_step_up(each)}
+        only_that = wanting == set(fields) and all(map(_wants_step_up, reply.errors))
+        shown = any((reply.data or {}).get(key) is not None for key in fields)
+        return self._challenged(context, reply) if only_that and not shown else reply
+
+    def _challenged(self, context: Context, reply: Reply) -> Reply:
+        """401 with the challenge of RFC 9470 §3."""
+        challenge = challenges(
+            self._house.tokens,
+            context.asked.url,
+            "DPoP" if context.viewer.sender_bound else "Bearer",
+            error="insufficient_user_authentication",
+            error_description=reply.errors[0]["message"],
+            acr_values=errors.STRONGEST,
+            max_age=str(errors.FRESH_S),
+        )
+        return replace(reply, status=401, headers={"WWW-Authenticate": challenge})
 
     async def _executed(
         self, asked: Asked, _plan: Plan, _variables: Any, context: Context | None, root: Any
@@ -168,13 +196,14 @@ class Graph:
                 None, has_data=False, errors=[_formatted(unavailable)], status=503, headers={"Retry-After": "5"}
             )
         await self._noted(context)
-        return Reply(
+        reply = Reply(
             data,
             has_data=True,
             errors=problems,
             extensions={"access": {"receipts": [_receipt(each) for each in receipts]}} if receipts else {},
             entry_ids=[str(each.entry_id) for each in receipts],
         )
+        return self._stepped_up(context, reply)
 
     async def _still_entitled(self, context: Context) -> bool:
         """Look again just before release: a mandate revoked, or a token run out, while agencies were asked."""
@@ -226,14 +255,16 @@ class Graph:
             receipts = await self._house.log.append(list(accesses(context, {})))
         except LogUnavailable:
             receipts = ()
-        return Reply(None, has_data=False, errors=[_formatted(refusal)], entry_ids=[str(r.entry_id) for r in receipts])
+        said = _formatted(refusal)
+        reply = Reply(None, has_data=False, errors=[said], entry_ids=[str(r.entry_id) for r in receipts])
+        return self._challenged(context, reply) if _wants_step_up(said) else reply
 
     async def _events(
         self, asked: Asked, plan: Plan, variables: Any, hand: Hand, known: Mapping[Agency, AnswerStatus]
     ) -> AsyncIterator[Reply]:
         case_id, told = hand.case_id, dict(known)
         while True:
-            admitted = await self._admitted(asked)
+            admitted = await self._admitted(asked, still=True)
             if isinstance(admitted, Reply):
                 yield replace(admitted, status=200)
                 return
@@ -429,6 +460,10 @@ def _receipt(receipt: Receipt) -> Mapping[str, str]:
 
 def _request_error(*found: GraphQLError) -> Reply:
     return Reply(None, has_data=False, errors=[_formatted(each) for each in found])
+
+
+def _wants_step_up(found: Mapping[str, Any]) -> bool:
+    return bool(found["extensions"]["code"] == RefusalCode.STEP_UP_REQUIRED.name)
 
 
 def _as_bad_input(found: GraphQLError) -> GraphQLError:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from joserfc import jwt
@@ -61,9 +61,13 @@ class Issuer:
         now: datetime,
         case: str | None = None,
         auth_time: datetime | None = None,
+        jkt: str | None = None,
     ) -> str:
-        """Access token of a persona who signed in at `auth_time` (now) with the assurance `acr`; `case` narrows it."""
-        claims = {
+        """Access token of a persona who signed in at `auth_time` (now) with the assurance `acr`; `case` narrows it.
+
+        `jkt` is the thumbprint of the key that it is bound to (RFC 9449 §6.1).
+        """
+        claims: dict[str, Any] = {
             "iss": self.issuer_url,
             "sub": persona.subject,
             "aud": audience,
@@ -78,6 +82,8 @@ class Issuer:
         named = persona.title.partition(",")[0] if persona.office else None
         said = {"office": persona.office, "agency": persona.agency, "name": named, "case": case}
         claims |= {name: value for name, value in said.items() if value is not None}
+        if jkt is not None:
+            claims["cnf"] = {"jkt": jkt}
         header = {"alg": "ES256", "typ": "at+jwt", "kid": self._key.kid}
         return jwt.encode(header, claims, self._key, algorithms=["ES256"])
 

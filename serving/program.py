@@ -28,10 +28,11 @@ from strawberry.schema.config import StrawberryConfig
 
 from audit.keys import Keys
 from audit.writer import AccessLog
+from auth.challenge import METADATA
 from auth.ids import Ids
-from auth.keys import IssuerKeys
+from auth.keys import ALGORITHMS, IssuerKeys
 from auth.policy import Policies
-from auth.token import TokenCheck
+from auth.token import ASSURANCE, TokenCheck
 from auth.viewer import Viewer
 from cases.store import Cases
 from connectors import finance, health, land, pensions, tax, vehicles
@@ -162,7 +163,9 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         alarm = structlog.get_logger()
         house = House(
             ids=ids,
-            tokens=TokenCheck(wiring.issuer, wiring.audience, keys, bearer_allowed=not settings.production),
+            tokens=TokenCheck(
+                wiring.issuer, wiring.audience, keys, cases.first_proof, bearer_allowed=not settings.production
+            ),
             policies=Policies(lambda message: alarm.error("policy_error", message=message)),
             cases=cases,
             log=access_log,
@@ -207,7 +210,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             limits=settings.limits,
             metrics=metrics,
             drain=drain,
-            origin=settings.origin,
+            origin=settings.known_origin,
             page=None if settings.production else graphiql.page(),
         )
         health_ = Health(
@@ -223,7 +226,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
                 *Access(house.policies, _whose(house), settings.origin).routes(),
-                Route("/.well-known/oauth-protected-resource", _resource(wiring)),
+                *(Route(f"{METADATA}{path}", _resource(wiring)) for path in ("", "/graphql")),
                 Route("/", _front),
             ]
         )
@@ -336,6 +339,9 @@ def _resource(wiring: Wiring) -> Callable[[Request], Awaitable[Response]]:
                 "resource": wiring.audience,
                 "authorization_servers": [wiring.issuer],
                 "bearer_methods_supported": ["header"],
+                "dpop_signing_alg_values_supported": ALGORITHMS,
+                "dpop_bound_access_tokens_required": wiring.settings.production,
+                "acr_values_supported": list(ASSURANCE),  # not registered for resources; what a step-up may ask for
                 "resource_name": "onestop",
             }
         )

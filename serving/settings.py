@@ -96,6 +96,17 @@ class Settings:
     def production(self) -> bool:
         return self.mode == "production"
 
+    @property
+    def known_origin(self) -> str | None:
+        """How the outside names this server; where it is not set, production takes it from the audience.
+
+        Never from a request's Host there: a proof made for another host could be sent on to us under its name.
+        """
+        if self.origin is not None or not self.production:
+            return self.origin
+        audience = urlsplit(self.audience or "")
+        return f"{audience.scheme}://{audience.netloc}" if audience.scheme == "https" and audience.netloc else None
+
     @classmethod
     def load(cls, environ: Mapping[str, str], toml_path: Path | None = None) -> "Settings":
         """The environment's, over those of `toml_path` or ONESTOP_CONFIG; a SettingsError names all faults."""
@@ -151,10 +162,7 @@ def _refusals(settings: Settings, workers: int) -> Iterator[str]:
     ):
         if key is None or SANDBOX_MARK in key.read_bytes().lower():
             yield f"{name}: sandbox keys are public; set a file with a key of your own"
-    if settings.issuer is None or _is_sandbox(settings.issuer):
-        yield "ONESTOP_ISSUER: the sandbox signs anybody in; set the issuer of real tokens, by https"
-    if settings.audience is None:
-        yield "ONESTOP_AUDIENCE: not set; set what real tokens carry as `aud`"
+    yield from _token_refusals(settings)
     for agency, its in settings.agencies.items():
         yield from _agency_refusals(agency, its.url)
     if settings.introspection:
@@ -163,6 +171,15 @@ def _refusals(settings: Settings, workers: int) -> Iterator[str]:
         for name, url in (("ONESTOP_DATABASE_URL", settings.database_url), ("ONESTOP_LOG_URL", settings.log_url)):
             if url is None or url.startswith("sqlite"):
                 yield f"{name}: SQLite serves one worker; use postgresql+asyncpg or `--workers 1`"
+
+
+def _token_refusals(settings: Settings) -> Iterator[str]:
+    if settings.issuer is None or _is_sandbox(settings.issuer):
+        yield "ONESTOP_ISSUER: the sandbox signs anybody in; set the issuer of real tokens, by https"
+    if settings.audience is None:
+        yield "ONESTOP_AUDIENCE: not set; set what real tokens carry as `aud`"
+    elif not (settings.known_origin or "").startswith("https:"):
+        yield "ONESTOP_ORIGIN: not https, or not known from the audience; set how the outside names this server"
 
 
 def _agency_refusals(agency: str, url: str | None) -> Iterator[str]:

@@ -132,6 +132,58 @@ async def test_metadata_of_another_issuer_gives_no_keys(keys: IssuerKeys, intern
     assert internet.fetched == [f"{ISSUER}/.well-known/openid-configuration"]
 
 
+async def test_who_comes_with_a_known_key_does_not_wait_for_the_refresh_of_another(internet: Internet) -> None:
+    slow = asyncio.Event()
+    slow.set()
+
+    async def get(url: str) -> bytes:
+        await slow.wait()
+        return await internet.get(url)
+
+    keys = IssuerKeys(ISSUER, get, lambda: internet.now_s)
+    await keys("first")
+    slow.clear()
+    internet.now_s += FRESH_S
+    refreshing = asyncio.create_task(keys("first"))
+    await asyncio.sleep(0)
+    assert kids(await asyncio.wait_for(keys("first"), 5)) == ["first"]
+    slow.set()
+    assert kids(await refreshing) == ["first"]
+
+
+@pytest.mark.parametrize("uri", ["http://issuer.test/jwks.json", "file:///etc/passwd", "jwks.json", "", 7, None, []])
+async def test_keys_are_fetched_the_way_the_issuer_is(keys: IssuerKeys, internet: Internet, uri: Any) -> None:
+    internet.metadata["jwks_uri"] = uri
+    assert kids(await keys("first")) == []
+    assert internet.refreshes == len(internet.fetched) == 1
+
+
+async def test_metadata_that_is_nested_deeply_is_none(internet: Internet) -> None:
+    async def get(url: str) -> bytes:
+        return b"[" * 60_000 if url.endswith("configuration") else await internet.get(url)
+
+    assert kids(await IssuerKeys(ISSUER, get, lambda: internet.now_s)("first")) == []
+
+
+@pytest.mark.parametrize(
+    "unwanted",
+    [
+        {"kty": "RSA", "n": "v" * 171, "e": "AQAB"},
+        {"kty": "RSA", "n": "v" * 5000, "e": "AQAB"},
+        {"kty": "RSA", "n": "v" * 342, "e": "v" * 342},
+        {"kty": "RSA", "n": 7, "e": "AQAB"},
+        {"kty": ["RSA"], "n": "v" * 342, "e": "AQAB"},
+        ECKey.generate_key("P-384").as_dict(private=False),
+    ],
+    ids=["1024 bits", "30000 bits", "large exponent", "number", "list", "P-384"],
+)
+async def test_keys_that_no_algorithm_of_ours_should_use_are_left_out(
+    keys: IssuerKeys, internet: Internet, unwanted: dict[str, Any]
+) -> None:
+    internet.keys["keys"].append(unwanted | {"kid": "unwanted"})
+    assert kids(await keys("first")) == ["first"]
+
+
 async def test_no_more_than_so_many_keys_are_taken(keys: IssuerKeys, internet: Internet) -> None:
     made = KEY.as_dict(private=False)
     internet.keys = {"keys": [made | {"kid": f"key {number}"} for number in range(MOST_KEYS + 5)]}

@@ -34,7 +34,11 @@ async def published(_kid: str) -> KeySet:
     return PUBLISHED
 
 
-CHECK = TokenCheck(ISSUER, AUDIENCE, published, bearer_allowed=True)
+async def never(_hash: str, _until: datetime, _now: datetime) -> bool:
+    raise AssertionError("no proof is shown here")
+
+
+CHECK = TokenCheck(ISSUER, AUDIENCE, published, never, bearer_allowed=True)
 
 
 def at(seconds: float) -> int:
@@ -246,7 +250,7 @@ async def test_the_scheme_is_written_in_any_case(scheme: str) -> None:
 
 
 async def test_production_takes_no_plain_bearer_token_however_good() -> None:
-    production = TokenCheck(ISSUER, AUDIENCE, published, bearer_allowed=False)
+    production = TokenCheck(ISSUER, AUDIENCE, published, never, bearer_allowed=False)
     with pytest.raises(UnauthenticatedError):
         await production.viewer(f"Bearer {signed(claims())}", NOW)
 
@@ -256,7 +260,9 @@ async def test_a_token_is_refused_while_the_issuers_keys_cannot_be_had() -> None
         return KeySet([])
 
     with pytest.raises(UnauthenticatedError):
-        await TokenCheck(ISSUER, AUDIENCE, nothing, bearer_allowed=True).viewer(f"Bearer {signed(claims())}", NOW)
+        await TokenCheck(ISSUER, AUDIENCE, nothing, never, bearer_allowed=True).viewer(
+            f"Bearer {signed(claims())}", NOW
+        )
 
 
 @pytest.mark.parametrize(

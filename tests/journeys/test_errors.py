@@ -121,7 +121,9 @@ def forged(onestop: Onestop, header: dict[str, Any] | None = None, claims: dict[
 def test_without_a_token_nothing_is_asked(onestop: Onestop) -> None:
     reply = Asker(onestop, None).ask("{ viewer { roles } }")
     assert (reply.status, reply.code, "data" in reply.json) == (401, "UNAUTHENTICATED", False)
-    assert reply.headers["www-authenticate"] == 'Bearer realm="onestop"'
+    metadata = f'resource_metadata="{onestop.url}/.well-known/oauth-protected-resource/graphql"'
+    dpop = f'DPoP realm="onestop", algs="ES256 PS256 Ed25519", {metadata}'
+    assert reply.headers["www-authenticate"] == f'{dpop}, Bearer realm="onestop", {metadata}'
 
 
 @pytest.mark.parametrize("how", ["forged", "alg none", "changed", "expired", "other kid", "garbage", "empty", "long"])

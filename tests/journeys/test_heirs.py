@@ -219,8 +219,11 @@ def test_at_low_an_heir_is_told_to_sign_in_better_and_no_agency_is_asked(onestop
         assert (land.fired, tax.fired) == (0, 0)
         onestop.as_("heir").seen(SECTIONS, id=case_id)
         assert (land.fired > 0, tax.fired > 0) == (True, True)
-    assert (reply.status, reply.json["data"]) == (200, {"estateCase": None})
+    assert (reply.status, reply.json["data"]) == (401, {"estateCase": None})  # RFC 9470
     assert reply.code == "STEP_UP_REQUIRED"
+    challenge = reply.headers["www-authenticate"]
+    assert challenge.startswith('Bearer realm="onestop", error="insufficient_user_authentication", ')
+    assert 'acr_values="urn:onestop:loa:3", max_age="900"' in challenge
     extensions = reply.errors[0]["extensions"]
     assert (extensions["acrValues"], extensions["maxAge"]) == (["urn:onestop:loa:3"], 900)
 

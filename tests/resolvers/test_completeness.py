@@ -281,7 +281,8 @@ async def test_bad_variables_or_an_unknown_operation_reach_nobody(
 async def test_without_a_good_token_nobody_is_asked(world: World, husbands: str, token: str | None) -> None:
     reply = await world.ask(EVERYTHING, {"id": husbands}, token=token)
     assert (reply.status, reply.has_data, reply.data, code(reply)) == (401, False, None, "UNAUTHENTICATED")
-    assert reply.headers["WWW-Authenticate"].startswith("Bearer ")
+    challenge = reply.headers["WWW-Authenticate"]
+    assert ("DPoP realm=" in challenge, "Bearer realm=" in challenge) == (True, True)
     assert (world.contacted, world.register.asked, await world.entries()) == ([], [], [])
 
 
@@ -336,7 +337,7 @@ async def test_a_token_for_one_case_opens_no_other(world: World, husbands: str, 
 
 async def test_who_signed_in_weakly_is_told_to_sign_in_again(world: World, husbands: str) -> None:
     reply = await world.ask(LAND, {"id": husbands}, token=world.token(acr=1))
-    assert (reply.data, code(reply)) == ({"estateCase": None}, "STEP_UP_REQUIRED")
+    assert (reply.status, reply.data, code(reply)) == (401, {"estateCase": None}, "STEP_UP_REQUIRED")
     assert reply.errors[0]["extensions"]["maxAge"] == 900
     assert world.contacted == []
 

@@ -1,5 +1,7 @@
 """The sandbox's sign-in: its keys, its metadata and the tokens it signs."""
 
+import base64
+import hashlib
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,6 +17,7 @@ from joserfc.jwk import ECKey, KeySet
 from sandbox.facts import Subject
 from sandbox.issuer import Issuer, signing_key
 from sandbox.personas import PersonaRecord
+from sandbox.proof import _Registry, proof
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 CITIZEN = PersonaRecord("heir", Subject("a" * 26), ("CITIZEN",), None, None, "heir", "", "")
@@ -64,6 +67,26 @@ def test_an_officials_token_names_office_agency_and_case(tmp_path: Path) -> None
     said = claims(token, issuer).claims
     assert (said["roles"], said["office"], said["agency"], said["case"]) == (["OFFICIAL"], "의성읍", "의성군", "case-7")
     assert (said["acr"], said["auth_time"], said["iat"]) == ("urn:onestop:loa:3", 1795226400, 1795230000)
+
+
+def test_a_token_can_be_bound_to_a_key_that_then_proves_each_request(tmp_path: Path) -> None:
+    issuer, key = Issuer("http://127.0.0.1:8100", tmp_path / "issuer.jwk"), signing_key(tmp_path / "portal.jwk")
+    token = issuer.token(
+        CITIZEN, audience="a", client_id="c", acr=3, ttl=timedelta(minutes=5), now=NOW, jkt=key.thumbprint()
+    )
+    assert claims(token, issuer).claims["cnf"] == {"jkt": key.thumbprint()}
+    made = [proof(key, method="POST", url="https://a.test/graphql?q#f", token=token, now=NOW) for _ in range(2)]
+    first, second = (jwt.decode(each, key, registry=_Registry(algorithms=["ES256"])) for each in made)
+    jwk = first.header.pop("jwk")
+    assert (first.header, ECKey.import_key(jwk).is_private) == ({"alg": "ES256", "typ": "dpop+jwt"}, False)
+    assert first.claims.pop("jti") != second.claims.pop("jti")
+    digest = hashlib.sha256(token.encode()).digest()
+    assert first.claims == {
+        "htm": "POST",
+        "htu": "https://a.test/graphql",
+        "iat": 1795230000,
+        "ath": base64.urlsafe_b64encode(digest).decode().rstrip("="),
+    }
 
 
 def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:

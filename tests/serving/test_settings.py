@@ -1,10 +1,13 @@
 """Settings: what may be set, what is said when it is wrong, and what production refuses."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from serving.program import Wiring, _resource
 from serving.settings import (
     AGENCIES,
     NAMES,
@@ -135,6 +138,9 @@ def test_production_takes_proper_settings(production: dict[str, str]) -> None:
         ({"ONESTOP_ISSUER": "http://login.example"}, 1, "ONESTOP_ISSUER"),
         ({"ONESTOP_ISSUER": "https://localhost:8100"}, 1, "ONESTOP_ISSUER"),
         ({"ONESTOP_AUDIENCE": None}, 1, "ONESTOP_AUDIENCE"),
+        ({"ONESTOP_AUDIENCE": "onestop"}, 1, "ONESTOP_ORIGIN"),
+        ({"ONESTOP_AUDIENCE": "http://api.example"}, 1, "ONESTOP_ORIGIN"),
+        ({"ONESTOP_ORIGIN": "http://onestop.example"}, 1, "ONESTOP_ORIGIN"),
         ({"ONESTOP_TAX_URL": "http://tax.example"}, 1, "ONESTOP_TAX_URL: plain http"),
         ({"ONESTOP_TAX_URL": "HTTP://tax.example"}, 1, "ONESTOP_TAX_URL: plain http"),
         ({"ONESTOP_VEHICLES_URL": "sqlite+aiosqlite:///v.db"}, 1, "ONESTOP_VEHICLES_URL: SQLite"),
@@ -166,3 +172,29 @@ def test_the_settings_and_their_page_are_the_same() -> None:
 
 def expanded(name: str) -> list[str]:
     return [name.replace("<AGENCY>", agency) for agency in AGENCIES] if "<AGENCY>" in name else [name]
+
+
+@pytest.mark.parametrize(
+    ("changed", "origin"),
+    [
+        ({}, "https://api.example"),
+        ({"ONESTOP_AUDIENCE": "https://api.example:8443/graphql"}, "https://api.example:8443"),
+        ({"ONESTOP_ORIGIN": "https://onestop.example/"}, "https://onestop.example"),
+        ({"ONESTOP_MODE": "sandbox"}, None),
+    ],
+)
+def test_production_knows_its_name_without_asking_the_request(
+    production: dict[str, str], changed: dict[str, str], origin: str | None
+) -> None:
+    assert Settings.load({**production, **changed}).known_origin == origin
+
+
+async def test_what_production_says_of_itself_wants_bound_tokens(production: dict[str, str]) -> None:
+    nowhere: Any = None
+    wiring = Wiring(
+        Settings.load(production), "", "", b"", nowhere, "https://login.example", "https://onestop.example/graphql",
+        {}, "", None,
+    )  # fmt: skip
+    said = json.loads(bytes((await _resource(wiring)(nowhere)).body))
+    assert said["dpop_bound_access_tokens_required"] is True
+    assert said["resource"] == "https://onestop.example/graphql"
