@@ -1,7 +1,7 @@
-"""The sandbox's sign-in, its first stretch: signing keys, metadata and access tokens for personas.
+"""The sandbox's signing keys and access tokens for personas; sandbox/signin hands them out.
 
-Sources: RFC 9068 (access tokens), RFC 7638 (thumbprint as `kid`), RFC 8414 and OpenID Connect Discovery (metadata),
-docs: contract of the outside, "Tokens".
+Sources: RFC 9068 (access tokens), RFC 7638 (thumbprint as `kid`), RFC 8693 §4.1 (`act`), docs: contract of the outside,
+"Tokens".
 """
 
 import json
@@ -14,11 +14,8 @@ from uuid import uuid4
 
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
+from sandbox.facts import Subject
 from sandbox.personas import PersonaRecord
 
 
@@ -50,6 +47,11 @@ class Issuer:
         """Read the key, or make it."""
         object.__setattr__(self, "_key", signing_key(self.key_file))
 
+    @property
+    def key(self) -> ECKey:
+        """The key that everything is signed with."""
+        return self._key
+
     def token(
         self,
         persona: PersonaRecord,
@@ -61,11 +63,15 @@ class Issuer:
         now: datetime,
         case: str | None = None,
         auth_time: datetime | None = None,
+        on_behalf_of: Subject | None = None,
     ) -> str:
-        """Access token of a persona who signed in at `auth_time` (now) with the assurance `acr`; `case` narrows it."""
+        """Access token of a persona who signed in at `auth_time` (now) with the assurance `acr`; `case` narrows it.
+
+        With `on_behalf_of` the token is about that citizen, and the persona is the one who acts.
+        """
         claims = {
             "iss": self.issuer_url,
-            "sub": persona.subject,
+            "sub": on_behalf_of or persona.subject,
             "aud": audience,
             "iat": int(now.timestamp()),
             "exp": int((now + ttl).timestamp()),
@@ -76,35 +82,8 @@ class Issuer:
             "roles": list(persona.roles),
         }
         named = persona.title.partition(",")[0] if persona.office else None
-        said = {"office": persona.office, "agency": persona.agency, "name": named, "case": case}
+        act = {"sub": persona.subject} if on_behalf_of else None
+        said = {"office": persona.office, "agency": persona.agency, "name": named, "case": case, "act": act}
         claims |= {name: value for name, value in said.items() if value is not None}
         header = {"alg": "ES256", "typ": "at+jwt", "kid": self._key.kid}
         return jwt.encode(header, claims, self._key, algorithms=["ES256"])
-
-    def application(self) -> Starlette:
-        """Build the pages: metadata and keys."""
-        metadata = {
-            "issuer": self.issuer_url,
-            "jwks_uri": f"{self.issuer_url}/jwks.json",
-            "acr_values_supported": [f"urn:onestop:loa:{level}" for level in (1, 2, 3)],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-            # Empty, not absent: absent would mean the code and implicit grants (RFC 8414 §2), and there is no grant.
-            "response_types_supported": [],
-            "grant_types_supported": [],
-        }
-        keys = {"keys": [self._key.as_dict(private=False)]}
-
-        async def describe(_request: Request) -> JSONResponse:
-            return JSONResponse(metadata)
-
-        async def publish(_request: Request) -> JSONResponse:
-            return JSONResponse(keys)
-
-        return Starlette(
-            routes=[
-                Route("/.well-known/openid-configuration", describe),
-                Route("/.well-known/oauth-authorization-server", describe),
-                Route("/jwks.json", publish),
-            ]
-        )

@@ -233,7 +233,9 @@ def decisions(policies: Policies) -> list[Decision]:
     return made
 
 
-def test_policies_and_table_agree_on_thirty_two_thousand_decisions(decisions: list[Decision], alerts: list[str]) -> None:
+def test_policies_and_table_agree_on_thirty_two_thousand_decisions(
+    decisions: list[Decision], alerts: list[str]
+) -> None:
     by_id = rows()
     seen: Counter[str] = Counter()
     for facts, need, verdict, said in decisions:
