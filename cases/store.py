@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cases import tables
+from cases.sessions import Sessions
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
 from schema.disclosure import Agency
@@ -135,6 +136,10 @@ class Cases:
             yield cls(engine)
         finally:
             await engine.dispose()
+
+    def sessions(self) -> Sessions:
+        """The portal's sessions, in the same database."""
+        return Sessions(self._engine)
 
     async def healthy(self) -> bool:
         """Whether the database answers."""

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from uuid import uuid4
 
 from joserfc import jwt
@@ -17,6 +17,9 @@ from joserfc.jwk import ECKey
 
 from sandbox.facts import Subject
 from sandbox.personas import PersonaRecord
+
+PORTAL_KEY: Final = "portal.jwk"
+"""File in the sandbox's directory with the key that the portal proves itself with."""
 
 
 def signing_key(file: Path) -> ECKey:

@@ -31,15 +31,13 @@ from sandbox.facts import Faults
 from sandbox.faults import FaultBook
 from sandbox.holdings import holdings
 from sandbox.identifiers import SANDBOX_ROOT, sector_id
-from sandbox.issuer import Issuer, signing_key
+from sandbox.issuer import PORTAL_KEY, Issuer, signing_key
 from sandbox.nation import nation
 from sandbox.personas import faults
 from sandbox.signin.provider import provider
 
 AUDIENCE: Final = "https://onestop.sandbox.invalid/graphql"
 PORTAL_ORIGIN: Final = "http://127.0.0.1:8000"
-PORTAL_KEY: Final = "portal.jwk"
-"""File in the sandbox's directory with the key that the portal proves itself with."""
 
 HTTP_AGENCIES: Final[Mapping[str, Callable[[AgencyState], Starlette]]] = {
     "REGISTRY": registry,
