@@ -166,3 +166,9 @@ def test_the_settings_and_their_page_are_the_same() -> None:
 
 def expanded(name: str) -> list[str]:
     return [name.replace("<AGENCY>", agency) for agency in AGENCIES] if "<AGENCY>" in name else [name]
+
+
+@pytest.mark.parametrize("issuer", ["http://127.0.0.1:8100", "https://127.0.0.1", "https://sign-in.sandbox.invalid"])
+def test_production_does_not_take_the_sandboxs_tokens(issuer: str) -> None:
+    its = Settings.load({"ONESTOP_MODE": "production", "ONESTOP_ISSUER": issuer})
+    assert any(each.startswith("ONESTOP_ISSUER: the sandbox signs anybody in") for each in problems(its, 1))
