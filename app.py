@@ -24,14 +24,14 @@ from serving.running import Running, announced, newest
 from serving.settings import Settings, SettingsError, limits_in_force, problems, shown
 
 if TYPE_CHECKING:
-    from cases.documents import Registered
-    from resolvers.trusted import Standing
     from joserfc.jwk import ECKey
 
+    from cases.documents import Registered
+    from resolvers.trusted import Standing
     from sandbox.server import Endpoints
     from serving.documents import Desk
     from serving.drain import Drain
-    from serving.program import Program, Wiring
+    from serving.program import Portal, Program, Wiring
 
 T = TypeVar("T")
 KOREA = timezone(timedelta(hours=9))
@@ -123,7 +123,7 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Ma
     """What the program needs, with the sandbox started for whatever is not set, and the sandbox's controls."""
     asked = {name for name in its.agencies if name != "WELFARE"}
     is_whole = its.issuer is not None and all(its.agencies[name].url for name in asked)
-    with _nothing() if is_whole else _embedded(its, data) as ready:
+    with _nothing() if is_whole else _embedded(its, data, origin) as ready:
         from schema.disclosure import Agency  # while the sandbox starts beside us
         from serving import program
 
@@ -142,6 +142,7 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Ma
             agencies={agency: agencies[agency] for agency in needed},
             tax_issuer=agencies[Agency.TAX] if its.production else TAX_ISSUER,
             callback_url=f"{its.origin or origin}/callbacks/finance",
+            portal=_portal(data, its.origin or origin) if endpoints and not its.issuer else None,
         )
         yield wiring, endpoints["controls"] if endpoints else {}
 
@@ -152,9 +153,10 @@ def _nothing() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _embedded(its: Settings, data: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+def _embedded(its: Settings, data: Path, origin: str) -> Iterator[Callable[[], dict[str, Any]]]:
     """The sandbox in a process of its own, which ends with this one; what is yielded waits until it answers."""
     command = [sys.executable, "-P", "-m", "sandbox", "--port-base", "0", "--directory", str(data / "sandbox")]
+    command += ["--audience", its.audience or AUDIENCE, "--portal-origin", its.origin or origin]
     if its.id_key_file:
         command += ["--id-key-file", str(its.id_key_file)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ONESTOP_")}
@@ -174,6 +176,14 @@ def _embedded(its: Settings, data: Path) -> Iterator[Callable[[], dict[str, Any]
                 child.stdin.close()
             child.terminate()
             child.wait(timeout=10)
+
+
+def _portal(data: Path, origin: str) -> "Portal":
+    """The sandbox's own client, with the key that the sandbox made for it."""
+    from sandbox.issuer import PORTAL_KEY, signing_key
+    from serving.program import Portal
+
+    return Portal(CLIENT, signing_key(data / "sandbox" / PORTAL_KEY), origin)
 
 
 def _id_root(its: Settings) -> bytes:
@@ -234,7 +244,7 @@ def demo(*, keep: bool) -> None:
 @click.pass_context
 def sandbox(context: click.Context, port_base: int, people: int, seed: int, data: Path) -> None:
     """Serve only the sandbox: sign-in, then registry, land, finance, pensions, tax, health, vehicles."""
-    from sandbox.server import Sandbox
+    from sandbox.server import PORTAL_ORIGIN, Sandbox
     from sandbox.server import serve as serve_sandbox
 
     if context.invoked_subcommand is not None:
@@ -242,6 +252,8 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
         return
     logs.configure()
     its = settings()
+    if its.production:
+        raise Refusal("The sandbox signs anybody in as anybody: it does not run with ONESTOP_MODE=production.")
     world = Sandbox(
         directory=data / "sandbox",
         today=today(),
@@ -250,6 +262,8 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
         people=people,
         seed=seed,
         id_root=_id_root(its),
+        audience=its.audience or AUDIENCE,
+        portal_origin=its.origin or PORTAL_ORIGIN,
     )
 
     def ready(endpoints: "Endpoints") -> None:

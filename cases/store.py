@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from cases import tables
 from cases.documents import DocumentStore
+from cases.sessions import Sessions
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
 from schema.disclosure import Agency, Sensitivity
@@ -178,6 +179,10 @@ class Cases:
             yield cls(engine)
         finally:
             await engine.dispose()
+
+    def sessions(self) -> Sessions:
+        """The portal's sessions, in the same database."""
+        return Sessions(self._engine)
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -551,6 +556,10 @@ def _upgraded(connection: Connection) -> None:
     from alembic.command import upgrade  # noqa: PLC0415 - half a second that only a start of the store needs
     from alembic.config import Config  # noqa: PLC0415
 
+    if (
+        connection.dialect.name == "postgresql"
+    ):  # several that start at once: one migrates, the others then find it done
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7277816997830721633)")
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sandbox.agencies.frame import KOREA
 from sandbox.identifiers import SANDBOX_ROOT
-from sandbox.server import Endpoints, Sandbox, serve
+from sandbox.server import AUDIENCE, PORTAL_ORIGIN, Endpoints, Sandbox, serve
 
 
 def main() -> None:
@@ -28,6 +28,8 @@ def main() -> None:
         seed=options.seed,
         directory=options.directory,
         id_root=bytes.fromhex(options.id_key_file.read_text()) if options.id_key_file else SANDBOX_ROOT,
+        audience=options.audience,
+        portal_origin=options.portal_origin,
         today=options.today or datetime.now(KOREA).date(),
         now=lambda: datetime.now(UTC),
     )
@@ -43,6 +45,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, required=True, help="keeps the signing key and the vehicle replica")
     parser.add_argument("--today", type=date.fromisoformat, help="the nation's day (default: today in Korea)")
     parser.add_argument("--id-key-file", type=Path, help="root key of the sector identifiers, in hexadecimal")
+    parser.add_argument("--audience", default=AUDIENCE, help="whom its access tokens are for")
+    parser.add_argument("--portal-origin", default=PORTAL_ORIGIN, help="where onestop is, which sign-in leads back to")
     return parser.parse_args()
 
 

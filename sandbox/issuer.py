@@ -1,7 +1,7 @@
-"""The sandbox's sign-in, its first stretch: signing keys, metadata and access tokens for personas.
+"""The sandbox's signing keys and access tokens for personas; sandbox/signin hands them out.
 
-Sources: RFC 9068 (access tokens), RFC 7638 (thumbprint as `kid`), RFC 8414 and OpenID Connect Discovery (metadata),
-docs: contract of the outside, "Tokens".
+Sources: RFC 9068 (access tokens), RFC 7638 (thumbprint as `kid`), RFC 8693 §4.1 (`act`), docs: contract of the outside,
+"Tokens".
 """
 
 import json
@@ -9,17 +9,17 @@ import os
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
+from sandbox.facts import Subject
 from sandbox.personas import PersonaRecord
+
+PORTAL_KEY: Final = "portal.jwk"
+"""File in the sandbox's directory with the key that the portal proves itself with."""
 
 
 def signing_key(file: Path) -> ECKey:
@@ -50,6 +50,11 @@ class Issuer:
         """Read the key, or make it."""
         object.__setattr__(self, "_key", signing_key(self.key_file))
 
+    @property
+    def key(self) -> ECKey:
+        """The key that everything is signed with."""
+        return self._key
+
     def token(
         self,
         persona: PersonaRecord,
@@ -62,14 +67,16 @@ class Issuer:
         case: str | None = None,
         auth_time: datetime | None = None,
         jkt: str | None = None,
+        on_behalf_of: Subject | None = None,
     ) -> str:
         """Access token of a persona who signed in at `auth_time` (now) with the assurance `acr`; `case` narrows it.
 
-        `jkt` is the thumbprint of the key that it is bound to (RFC 9449 §6.1).
+        `jkt` is the thumbprint of the key that it is bound to (RFC 9449 §6.1). With `on_behalf_of` the token is about
+        that citizen, and the persona is the one who acts.
         """
         claims: dict[str, Any] = {
             "iss": self.issuer_url,
-            "sub": persona.subject,
+            "sub": on_behalf_of or persona.subject,
             "aud": audience,
             "iat": int(now.timestamp()),
             "exp": int((now + ttl).timestamp()),
@@ -80,37 +87,10 @@ class Issuer:
             "roles": list(persona.roles),
         }
         named = persona.title.partition(",")[0] if persona.office else None
-        said = {"office": persona.office, "agency": persona.agency, "name": named, "case": case}
+        act = {"sub": persona.subject} if on_behalf_of else None
+        said = {"office": persona.office, "agency": persona.agency, "name": named, "case": case, "act": act}
         claims |= {name: value for name, value in said.items() if value is not None}
         if jkt is not None:
             claims["cnf"] = {"jkt": jkt}
         header = {"alg": "ES256", "typ": "at+jwt", "kid": self._key.kid}
         return jwt.encode(header, claims, self._key, algorithms=["ES256"])
-
-    def application(self) -> Starlette:
-        """Build the pages: metadata and keys."""
-        metadata = {
-            "issuer": self.issuer_url,
-            "jwks_uri": f"{self.issuer_url}/jwks.json",
-            "acr_values_supported": [f"urn:onestop:loa:{level}" for level in (1, 2, 3)],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-            # Empty, not absent: absent would mean the code and implicit grants (RFC 8414 §2), and there is no grant.
-            "response_types_supported": [],
-            "grant_types_supported": [],
-        }
-        keys = {"keys": [self._key.as_dict(private=False)]}
-
-        async def describe(_request: Request) -> JSONResponse:
-            return JSONResponse(metadata)
-
-        async def publish(_request: Request) -> JSONResponse:
-            return JSONResponse(keys)
-
-        return Starlette(
-            routes=[
-                Route("/.well-known/openid-configuration", describe),
-                Route("/.well-known/oauth-authorization-server", describe),
-                Route("/jwks.json", publish),
-            ]
-        )

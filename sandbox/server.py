@@ -31,9 +31,13 @@ from sandbox.facts import Faults
 from sandbox.faults import FaultBook
 from sandbox.holdings import holdings
 from sandbox.identifiers import SANDBOX_ROOT, sector_id
-from sandbox.issuer import Issuer
+from sandbox.issuer import PORTAL_KEY, Issuer, signing_key
 from sandbox.nation import nation
 from sandbox.personas import faults
+from sandbox.signin.provider import provider
+
+AUDIENCE: Final = "https://onestop.sandbox.invalid/graphql"
+PORTAL_ORIGIN: Final = "http://127.0.0.1:8000"
 
 HTTP_AGENCIES: Final[Mapping[str, Callable[[AgencyState], Starlette]]] = {
     "REGISTRY": registry,
@@ -67,8 +71,10 @@ class Sandbox:
         people: int = 1000,
         seed: int = 7,
         id_root: bytes = SANDBOX_ROOT,
+        audience: str = AUDIENCE,
+        portal_origin: str = PORTAL_ORIGIN,
     ) -> None:
-        """Keep what it is made of: `port_base` 0 means any free ports; `directory` gets signing key and replica."""
+        """Keep what it is made of: `port_base` 0 means any free ports; `directory` gets signing keys and replica."""
         self._directory = directory
         self._today = today
         self._now = now
@@ -76,6 +82,8 @@ class Sandbox:
         self._people = people
         self._seed = seed
         self._id_root = id_root
+        self._audience = audience
+        self._portal_origin = portal_origin
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -93,7 +101,14 @@ class Sandbox:
             self.nation = nation(self._seed, self._people, self._today)
             states = dict(self._states())
             write_replica(replica, states["VEHICLES"])
-            applications = [self.issuer.application()]
+            signin = provider(
+                self.issuer,
+                audience=self._audience,
+                portal_origin=self._portal_origin,
+                portal_key=signing_key(self._directory / PORTAL_KEY),
+                now=self._now,
+            )
+            applications = [signin]
             applications += [build(states[agency]) for agency, build in HTTP_AGENCIES.items()]
             applications += [vehicles(replica, self._now)]
             await starting.enter_async_context(served(dict(zip(sockets, applications, strict=True))))

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from joserfc.jwk import ECKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -52,7 +53,9 @@ from serving.drain import Drain
 from serving.endpoint import Endpoint
 from serving.health import Health
 from serving.metrics import Metrics
+from serving.session import BrowserSessions
 from serving.settings import Settings
+from serving.signin import RelyingParty, posting
 
 LARGEST_KEYS = 64 * 1024
 LARGEST_CALLBACK = 1024 * 1024
@@ -93,6 +96,16 @@ class Wiring:
     agencies: dict[Agency, str]
     tax_issuer: str
     callback_url: str | None
+    portal: "Portal | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """What our own portal signs people in with, and where browsers find it."""
+
+    client_id: str
+    key: ECKey = field(repr=False)
+    origin: str
 
 
 class Program:
@@ -219,9 +232,11 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             | {"VEHICLES": _replica_reachable(replica)},
             drain,
         )
+        browser = _browser_sessions(wiring, keys, http, cases, clock)
         yield Starlette(
             routes=[
-                Route("/graphql", endpoint),
+                Route("/graphql", browser.guarded(endpoint) if browser else endpoint),
+                *(browser.routes() if browser else []),
                 Route("/callbacks/{agency}", _callback(house, finance_keys), methods=["POST"]),
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
@@ -230,6 +245,24 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 Route("/", _front),
             ]
         )
+
+
+def _browser_sessions(
+    wiring: Wiring, keys: IssuerKeys, http: aiohttp.ClientSession, cases: Cases, clock: Callable[[], datetime]
+) -> BrowserSessions | None:
+    if (portal := wiring.portal) is None:
+        return None
+    issuer = RelyingParty(
+        issuer=wiring.issuer,
+        client_id=portal.client_id,
+        key=portal.key,
+        redirect_uri=f"{portal.origin}/session/callback",
+        keys=keys,
+        get=_getting(http),
+        post=posting(http),
+        clock=clock,
+    )
+    return BrowserSessions(issuer, cases.sessions(), wiring.id_root, portal.origin, clock)
 
 
 def _now() -> datetime:

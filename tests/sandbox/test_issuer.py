@@ -108,14 +108,16 @@ def test_another_issuers_token_does_not_verify(tmp_path: Path) -> None:
         jwt.decode(token, key, algorithms=["ES256"])
 
 
-async def test_metadata_leads_to_the_public_key_and_promises_no_grant(tmp_path: Path, opened: Any) -> None:
+def test_an_official_acts_for_a_citizen(tmp_path: Path) -> None:
     issuer = Issuer("http://127.0.0.1:8100", tmp_path / "issuer.jwk")
-    port = await opened(issuer.application())
-    openid = (await port.ask("/.well-known/openid-configuration")).json
-    assert openid == (await port.ask("/.well-known/oauth-authorization-server")).json
-    assert (openid["issuer"], openid["jwks_uri"]) == ("http://127.0.0.1:8100", "http://127.0.0.1:8100/jwks.json")
-    assert openid["grant_types_supported"] == openid["response_types_supported"] == []
-    assert not {"authorization_endpoint", "token_endpoint"} & openid.keys()
-    (key,) = (await port.ask("/jwks.json")).json["keys"]
-    assert (key["kty"], key["crv"], "d" in key) == ("EC", "P-256", False)
-    assert key["kid"] == signing_key(issuer.key_file).kid
+    token = issuer.token(
+        OFFICIAL,
+        audience="a",
+        client_id="c",
+        acr=3,
+        ttl=timedelta(minutes=5),
+        now=NOW,
+        on_behalf_of=Subject("b" * 26),
+    )
+    said = claims(token, issuer).claims
+    assert (said["sub"], said["act"], said["office"]) == ("b" * 26, {"sub": OFFICIAL.subject}, "의성읍")

@@ -178,3 +178,15 @@ async def test_a_child_process_tells_its_addresses_and_ends_with_its_parent(
     assert await process.wait() == 0
     assert await process.stdout.read() == b""
     assert await process.stderr.read() == b""
+
+
+async def test_the_sandbox_does_not_run_in_production(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("onestop")), "sandbox", "--port-base", "0", "--data", str(tmp_path)]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, "ONESTOP_MODE": "production"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, out, b"does not run with ONESTOP_MODE=production" in err) == (2, b"", True)

@@ -198,3 +198,9 @@ async def test_what_production_says_of_itself_wants_bound_tokens(production: dic
     said = json.loads(bytes((await _resource(wiring)(nowhere)).body))
     assert said["dpop_bound_access_tokens_required"] is True
     assert said["resource"] == "https://onestop.example/graphql"
+
+
+@pytest.mark.parametrize("issuer", ["http://127.0.0.1:8100", "https://127.0.0.1", "https://sign-in.sandbox.invalid"])
+def test_production_does_not_take_the_sandboxs_tokens(issuer: str) -> None:
+    its = Settings.load({"ONESTOP_MODE": "production", "ONESTOP_ISSUER": issuer})
+    assert any(each.startswith("ONESTOP_ISSUER: the sandbox signs anybody in") for each in problems(its, 1))
