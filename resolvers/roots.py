@@ -120,7 +120,9 @@ async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     if (opening.candidate is None) == (opening.lookup is None):
         raise errors.bad_input("input", f"Give exactly one of candidate and {opening.lookup_name}.")
     subject = await _subject(context, opening)
-    if subject is None or context.viewer.case is not None:
+    # Who is no relative of the viewer is as nobody: nothing more is asked about them.
+    mine = await context.register(context.viewer.person, PURPOSE[opening.kind].name)
+    if subject is None or subject not in mine.persons or context.viewer.case is not None:
         return _refused(context, subject, RefusalCode.NOT_ACCESSIBLE)
     register = await context.register(subject, PURPOSE[opening.kind].name)
     claim = authority.claim(opening.kind, register, context.viewer.person)
@@ -129,7 +131,7 @@ async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     _, refusal = viewer.standing(context, claim, register)
     if refusal is not None:
         return _refused(context, subject, refusal)
-    request = Request(context.viewer.person, opening.key, _hash(["open", opening.kind.name, subject]))
+    request = _request(context, opening.key, ["open", opening.kind.name, subject])
     try:
         record = await context.house.cases.opened_case(
             opening.kind, subject, _grant(context, claim, register), request, context.now
@@ -201,6 +203,11 @@ def _require_key(key: str) -> None:
         raise errors.bad_input("input.idempotencyKey", f"Give 1 to {KEY_LENGTH} characters, e.g. a UUID.")
 
 
+def _request(context: Context, key: str, facts: list[str]) -> Request:
+    """The key is the caller's own words, so it is kept under a name that does not tell them."""
+    return Request(context.viewer.person, _hash(["key", context.sealed("Key", key)]), _hash(facts))
+
+
 def _reused() -> GraphQLError:
     return errors.bad_input("input.idempotencyKey", "This key was used for another request. Choose a new one.")
 
@@ -242,9 +249,7 @@ class Mutation:
             raise errors.bad_input("input.agencies", f"Name some of {names}.")
         hand = await context.enter(input.case, *CaseKind)
         agencies = list(dict.fromkeys(input.agencies))
-        request = Request(
-            context.viewer.person, input.idempotency_key, _hash(["ask", *sorted(agency.name for agency in agencies)])
-        )
+        request = _request(context, input.idempotency_key, ["ask", *sorted(agency.name for agency in agencies)])
         try:
             first = await context.house.cases.once(request, hand.case_id, context.now)
         except KeyReusedError as reused:
