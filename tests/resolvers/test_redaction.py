@@ -27,13 +27,25 @@ def test_other_numbers_stay(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "given", "kept"),
     [
-        ("{ a }", {"input": {"deceased": {"registrationNumber": "12"}}}, {"input": {"deceased": {"registrationNumber": REDACTED}}}),
+        (
+            "{ a }",
+            {"input": {"deceased": {"registrationNumber": "12"}}},
+            {"input": {"deceased": {"registrationNumber": REDACTED}}},
+        ),
         ("{ a }", {"x": [NUMBER, {"y": PLAIN}], NUMBER: 1}, {"x": [REDACTED, {"y": REDACTED}], REDACTED: 1}),
-        ("{ a }", {"x": int(PLAIN), "y": float(PLAIN), "z": [True, None, 12, 1.5]}, {"x": REDACTED, "y": REDACTED, "z": [True, None, 12, 1.5]}),
-        ("query($n: String) { a(input: {registrationNumber: $n, name: $m}) }", {"n": "12", "m": "name"}, {"n": REDACTED, "m": "name"}),
+        (
+            "{ a }",
+            {"x": int(PLAIN), "y": float(PLAIN), "z": [True, None, 12, 1.5]},
+            {"x": REDACTED, "y": REDACTED, "z": [True, None, 12, 1.5]},
+        ),
+        (
+            "query($n: String) { a(input: {registrationNumber: $n, name: $m}) }",
+            {"n": "12", "m": "name"},
+            {"n": REDACTED, "m": "name"},
+        ),
         ("query($n: String) { a(input: {registrationNumber: $n}) }", {"n": None}, {"n": None}),
     ],
-)  # fmt: skip
+)
 def test_variables_are_kept_without_numbers(text: str, given: dict[str, Any], kept: dict[str, Any]) -> None:
     assert redacted(given, parse(text), text) == kept
 
