@@ -136,6 +136,7 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Ma
             database_url=its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db",
             log_url=its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db",
             id_root=_id_root(its),
+            newer_id_keys=_id_keys(its)[:-1],
             signing_key=program.signing_key(its.log_signing_key_file or _made_signing_key(data)),
             issuer=its.issuer or (endpoints["issuer"] if endpoints else ""),
             audience=its.audience or AUDIENCE,
@@ -187,18 +188,24 @@ def _portal(data: Path, origin: str) -> "Portal":
 
 
 def _id_root(its: Settings) -> bytes:
-    """The identifiers' root key: at least 32 bytes in hexadecimal."""
+    """The key that identifiers began with."""
+    return _id_keys(its)[-1]
+
+
+def _id_keys(its: Settings) -> list[bytes]:
+    """The identifiers' keys, the newest first: one a line, each at least 32 bytes in hexadecimal."""
     from auth.ids import SANDBOX_ROOT
 
     if its.id_key_file is None:
-        return SANDBOX_ROOT
+        return [SANDBOX_ROOT]
+    wanted = "ONESTOP_ID_KEY_FILE: give a readable file with one to three lines of at least 64 hexadecimal digits each."
     try:
-        root = bytes.fromhex(its.id_key_file.read_text("ascii"))
+        keys = [bytes.fromhex(line) for line in its.id_key_file.read_text("ascii").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise Refusal("ONESTOP_ID_KEY_FILE: give a readable file with at least 64 hexadecimal digits.") from error
-    if len(root) < 32:
-        raise Refusal("ONESTOP_ID_KEY_FILE: give at least 64 hexadecimal digits.")
-    return root
+        raise Refusal(wanted) from error
+    if not 1 <= len(keys) <= 3 or any(len(key) < 32 for key in keys):
+        raise Refusal(wanted)
+    return keys
 
 
 def _made_signing_key(data: Path) -> Path:

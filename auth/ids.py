@@ -3,14 +3,18 @@
 A sector identifier is HMAC-SHA-256 under a key of one agency over the internal id, so that two agencies cannot join
 what they know (after Austria's bPK; domain research §4.3). An opaque id is AES-SIV (RFC 5297) over the internal one,
 bound to the client: deterministic, so that the same thing has the same id, and meaningless anywhere else. Neither can
-be turned back without the root key.
+be turned back without its key.
+
+Opaque ids are made anew with every answer, so their key changes by putting a newer one before it: the newest seals, it
+and the one before it open. Sector identifiers lie in the agencies' own files. They keep the key they began with, whose
+version is in their prefix (``lan1_``): a second version is agreed with each agency before it is used.
 """
 
 import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -32,19 +36,27 @@ PREFIX = {
     Agency.WELFARE: "wel",
 }
 
+OPENING = 2
+"""So many keys open opaque ids: the one that seals and the one before it."""
+
 _LONGEST = 1024  # a longer opaque id is none of ours
+_NOTHING = bytes(64)  # opens with no key
 
 
 class Ids:
-    """All identifiers that follow from one root key of at least 32 bytes."""
+    """All identifiers. Keys have at least 32 bytes.
 
-    def __init__(self, root: bytes) -> None:
-        if len(root) < 32:
-            message = "The identifier key must have at least 32 bytes."
+    `root` is the key it all began with; `newer` are those that opaque ids were sealed with since, the newest first.
+    """
+
+    def __init__(self, root: bytes, newer: Sequence[bytes] = ()) -> None:
+        keys = [*newer, root]
+        if any(len(key) < 32 for key in keys):
+            message = "An identifier key must have at least 32 bytes."
             raise ValueError(message)
         self._sector = {agency: _derived(root, f"onestop/sector/1/{agency.name}") for agency in Agency}
-        self._siv = AESSIV(_derived(root, "onestop/opaque/1/a") + _derived(root, "onestop/opaque/1/b"))
-        self.is_sandbox = hmac.compare_digest(root, SANDBOX_ROOT)
+        self._sivs = [_siv(key) for key in keys[:OPENING]]
+        self.is_sandbox = any(hmac.compare_digest(key, SANDBOX_ROOT) for key in keys)
 
     def sector_id(self, agency: Agency, person: PersonId) -> SectorId:
         """What the agency calls the person: prefix, key version, 128 bits in lower-case base32."""
@@ -57,20 +69,38 @@ class Ids:
 
     def sealed(self, client: str, *parts: str) -> str:
         """The opaque id of what the parts name (kind first), good for this client only."""
-        box = self._siv.encrypt("\x1f".join(parts).encode(), [client.encode()])
+        box = self._sivs[0].encrypt("\x1f".join(parts).encode(), [client.encode()])
         return _spelled(box)
 
     def opened(self, client: str, sealed: str) -> tuple[str, ...] | None:
-        """The parts that were sealed for this client; None for anything else, whatever is wrong with it."""
-        if len(sealed) > _LONGEST:
-            return None
-        try:
-            box = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
-            if _spelled(box) != sealed:
-                return None  # one id has one spelling
-            return tuple(self._siv.decrypt(box, [client.encode()]).decode().split("\x1f"))
-        except (InvalidTag, ValueError, binascii.Error):
-            return None
+        """The parts that were sealed for this client; None for anything else, whatever is wrong with it.
+
+        Every key is tried on every text, so that the time tells neither which key fits nor what is wrong.
+        """
+        box = _box(sealed)
+        found = [_decrypted(siv, _NOTHING if box is None else box, client) for siv in self._sivs]
+        return next((tuple(plain.decode().split("\x1f")) for plain in found if plain is not None), None)
+
+
+def _box(sealed: str) -> bytes | None:
+    if len(sealed) > _LONGEST:
+        return None
+    try:
+        box = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        return None
+    return box if _spelled(box) == sealed else None  # one id has one spelling
+
+
+def _decrypted(siv: AESSIV, box: bytes, client: str) -> bytes | None:
+    try:
+        return siv.decrypt(box, [client.encode()])
+    except (InvalidTag, ValueError):
+        return None
+
+
+def _siv(key: bytes) -> AESSIV:
+    return AESSIV(_derived(key, "onestop/opaque/1/a") + _derived(key, "onestop/opaque/1/b"))
 
 
 def _spelled(box: bytes) -> str:

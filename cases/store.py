@@ -556,10 +556,6 @@ def _upgraded(connection: Connection) -> None:
     from alembic.command import upgrade  # noqa: PLC0415 - half a second that only a start of the store needs
     from alembic.config import Config  # noqa: PLC0415
 
-    if (
-        connection.dialect.name == "postgresql"
-    ):  # several that start at once: one migrates, the others then find it done
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7277816997830721633)")
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

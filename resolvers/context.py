@@ -6,6 +6,7 @@ agency.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -241,11 +242,16 @@ class Context:
     # ------------------------------------------------------------ entering
 
     async def enter(self, sealed: str, *kinds: CaseKind) -> Hand:
-        """The case behind an opaque id. Raises NOT_ACCESSIBLE alike for unknown, foreign and protected ones."""
-        parts = self.opened(sealed, *(kind.name for kind in kinds))
-        if parts is None or len(parts) != 2:
-            raise self._refusal(Attempt(None, None, RefusalCode.NOT_ACCESSIBLE))
-        return await self.enter_case(CaseId(parts[1]))
+        """The case behind an opaque id. Raises NOT_ACCESSIBLE alike for unknown, foreign and protected ones.
+
+        Whatever the id, the work is the same until a mandate is found: nothing tells which of them it was. An id that
+        opens to nothing is looked up under a name that no case has.
+        """
+        parts = self.opened(sealed, *(kind.name for kind in CaseKind))
+        hand = await self.enter_case(CaseId(parts[1]) if parts and len(parts) == 2 else _no_case(sealed))
+        if hand.record.kind not in kinds:
+            raise errors.refused(RefusalCode.NOT_ACCESSIBLE)
+        return hand
 
     async def enter_case(self, case_id: CaseId) -> Hand:
         """The same by internal id; once per operation."""
@@ -261,12 +267,10 @@ class Context:
     async def _entered(self, case_id: CaseId) -> Hand:
         narrowed = self.viewer.case and self.opened(self.viewer.case, *(kind.name for kind in CaseKind))
         record = await self.house.cases.case(case_id)
-        if record is None:
-            raise self._refusal(Attempt(None, None, RefusalCode.NOT_ACCESSIBLE))
-        mandates = await self.house.cases.mandates(record.id)
+        mandates = await self.house.cases.mandates(case_id)
         held = powers.held(mandates, self.viewer.person, self.now)
-        if not held or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
-            raise self._refusal(Attempt(record.subject, record, RefusalCode.NOT_ACCESSIBLE))
+        if record is None or not held or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
+            raise self._refusal(Attempt(record.subject if record else None, record, RefusalCode.NOT_ACCESSIBLE))
         if self.purposes is not None and not any(mine.purpose in self.purposes for mine in held):
             self.require_purpose(held[0].purpose, Attempt(record.subject, record, RefusalCode.OUT_OF_SCOPE))
         held = [mine for mine in held if self.purposes is None or mine.purpose in self.purposes]
@@ -361,6 +365,11 @@ class Context:
     def sector_id(self, agency: Agency, person: PersonId) -> SectorId:
         """What the agency calls the person."""
         return self.house.ids.sector_id(agency, person)
+
+
+def _no_case(sealed: str) -> CaseId:
+    """As long as a case's id, one for each text, and none of a case."""
+    return CaseId(f"none:{hashlib.sha256(sealed.encode()).hexdigest()[:31]}")
 
 
 POSITIVE = frozenset({AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus.EXISTENCE_ONLY})

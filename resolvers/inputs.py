@@ -5,6 +5,7 @@ import json
 
 from graphql import GraphQLError
 
+from cases.store import Request
 from connectors.registry import Inquiry
 from resolvers import errors
 from resolvers.context import Context
@@ -29,6 +30,11 @@ def reused() -> GraphQLError:
 def fingerprint(facts: list[str]) -> str:
     """What tells one request, or one state of affairs, from another."""
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def request(context: Context, key: str, facts: list[str]) -> Request:
+    """The key is the caller's own words, so it is kept under a name that does not tell them."""
+    return Request(context.viewer.person, fingerprint(["key", context.sealed("Key", key)]), fingerprint(facts))
 
 
 async def looked_up(context: Context, asked: PersonLookupInput, field: str, purpose: Purpose) -> PersonId | None:

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 
 import strawberry
 from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_named_type, is_composite_type
@@ -36,6 +37,8 @@ from schema.viewer import Role
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PAGE = 100
 """Greatest number of entries on one page."""
+CURSOR_LASTS = timedelta(hours=1)
+"""A page is turned within this time: a cursor is no name for a place in the log."""
 
 
 async def own(
@@ -89,8 +92,10 @@ def _before(context: Context, after: str | None) -> int | None:
     if after is None:
         return None
     parts = context.opened(after, "LogCursor")
-    if parts is None:
+    if parts is None or len(parts) != 3:
         raise errors.bad_input("after", "Give a cursor of this log, or leave it out to start anew.")
+    if context.now >= datetime.fromtimestamp(int(parts[2]), UTC) + CURSOR_LASTS:
+        raise errors.bad_input("after", "This cursor is more than an hour old. Leave it out to start anew.")
     return int(parts[1])
 
 
@@ -120,8 +125,9 @@ def _filter(context: Context, where: AccessFilter | None) -> Filter:
 
 async def _connection(context: Context, page: Page, after: str | None) -> AccessEntryConnection:
     entries = await _shown(context, page.entries)
+    at = str(int(context.now.timestamp()))
     edges = [
-        AccessEntryEdge(cursor=context.sealed("LogCursor", str(placed.leaf_index)), node=shown)
+        AccessEntryEdge(cursor=context.sealed("LogCursor", str(placed.leaf_index), at), node=shown)
         for placed, shown in zip(page.entries, entries, strict=True)
     ]
     return AccessEntryConnection(

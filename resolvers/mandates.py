@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from graphql import GraphQLError
 
-from cases.store import Evidence, GiverEndedError, Grant, KeyReusedError, MandateRecord, Request
+from cases.store import Evidence, GiverEndedError, Grant, KeyReusedError, MandateRecord
 from resolvers import case, errors, inputs
 from resolvers.authority import person_of
 from resolvers.context import ASSURED, Attempt, Context, Hand
@@ -63,7 +63,7 @@ async def granted(context: Context, asked: GrantProxyInput) -> MandatePayload:
         sensitivity=PROXY_SENSITIVITY,
         justification="Given by the heir.",
     )
-    request = Request(context.viewer.person, asked.idempotency_key, inputs.fingerprint(["proxy", *proof]))
+    request = inputs.request(context, asked.idempotency_key, ["proxy", *proof])
     try:
         record = await context.house.cases.granted(hand.case_id, grant, request, context.now)
     except KeyReusedError as reused:

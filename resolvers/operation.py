@@ -7,7 +7,7 @@ more, and the entries are durable before the first byte is handed out.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from resolvers.house import House
 from resolvers.operation_types import Asked, Reply
 from resolvers.plan import Part, Plan, Plans, Region
 from resolvers.recording import RecordingExecutor
+from resolvers.redaction import redacted, without_numbers
 from resolvers.roots import Change
 from resolvers.sections import SUMMARY_READS, permitted
 from resolvers.trusted import Readings, Trust
@@ -403,7 +404,7 @@ def _entry(context: Context, hand: Hand | None, **told: Any) -> Access:
     return Access(
         operation=context.operation,
         at=context.now,
-        operation_name=operation.name.value if operation.name else None,
+        operation_name=without_numbers(operation.name.value) if operation.name else None,
         document_hash=asked.document.hash,
         case_id=hand.case_id if hand else None,
         case_number=hand.record.number if hand else None,
@@ -419,7 +420,7 @@ def _entry(context: Context, hand: Hand | None, **told: Any) -> Access:
         client_id=viewer.client,
         source_address=asked.source_address,
         reason=None,
-        variables=_redacted(asked.variables),
+        variables=redacted(asked.variables, asked.document.node, asked.document.text),
         trace_id=asked.trace_id,
         request_id=asked.request_id,
         **told,
@@ -437,18 +438,6 @@ def _greatest(context: Context, coordinates: Iterable[Coordinate]) -> str | None
     found = [context.house.disclosed[c].sensitivity for c in coordinates if c in context.house.disclosed]
     greatest: Sensitivity | None = max(found, default=None)
     return greatest.name if greatest else None
-
-
-def _redacted(variables: Any) -> Any:
-    """Variables as the officers' part of the log keeps them: without registration numbers, at any depth."""
-    if isinstance(variables, Mapping):
-        return {
-            str(name): "(redacted)" if "registrationnumber" in str(name).lower() else _redacted(value)
-            for name, value in variables.items()
-        }
-    if isinstance(variables, Sequence) and not isinstance(variables, str):
-        return [_redacted(value) for value in variables]
-    return variables
 
 
 # ---------------------------------------------------------------- errors and receipts

@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 from graphql import GraphQLError
 
-from cases.store import Evidence, Grant, KeyReusedError, Request
+from cases.store import Evidence, Grant, KeyReusedError
 from connectors.registry import FamilyRegister
 from resolvers import authority, case, errors, inputs, log, mandates, sections, viewer
 from resolvers.authority import Claim
@@ -119,7 +119,9 @@ async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     if (opening.candidate is None) == (opening.lookup is None):
         raise errors.bad_input("input", f"Give exactly one of candidate and {opening.lookup_name}.")
     subject = await _subject(context, opening)
-    if subject is None or context.viewer.case is not None:
+    # Who is no relative of the viewer is as nobody: nothing more is asked about them.
+    mine = await context.register(context.viewer.person, PURPOSE[opening.kind].name)
+    if subject is None or subject not in mine.persons or context.viewer.case is not None:
         return _refused(context, subject, RefusalCode.NOT_ACCESSIBLE)
     register = await context.register(subject, PURPOSE[opening.kind].name)
     claim = authority.claim(opening.kind, register, context.viewer.person)
@@ -129,7 +131,7 @@ async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     if refusal is not None:
         return _refused(context, subject, refusal)
     context.require_purpose(claim.purpose, Attempt(subject, None, RefusalCode.OUT_OF_SCOPE))
-    request = Request(context.viewer.person, opening.key, inputs.fingerprint(["open", opening.kind.name, subject]))
+    request = inputs.request(context, opening.key, ["open", opening.kind.name, subject])
     try:
         record = await context.house.cases.opened_case(
             opening.kind, subject, _grant(context, claim, register), request, context.now
@@ -231,11 +233,8 @@ class Mutation:
             raise errors.bad_input("input.agencies", f"Name some of {names}.")
         hand = await context.enter(input.case, *CaseKind)
         agencies = list(dict.fromkeys(input.agencies))
-        request = Request(
-            context.viewer.person,
-            input.idempotency_key,
-            inputs.fingerprint(["ask", *sorted(agency.name for agency in agencies)]),
-        )
+        facts = ["ask", *sorted(agency.name for agency in agencies)]
+        request = inputs.request(context, input.idempotency_key, facts)
         try:
             first = await context.house.cases.once(request, hand.case_id, context.now)
         except KeyReusedError as reused:

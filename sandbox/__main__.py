@@ -27,7 +27,9 @@ def main() -> None:
         people=options.people,
         seed=options.seed,
         directory=options.directory,
-        id_root=bytes.fromhex(options.id_key_file.read_text()) if options.id_key_file else SANDBOX_ROOT,
+        id_root=bytes.fromhex(options.id_key_file.read_text().strip().splitlines()[-1])
+        if options.id_key_file
+        else SANDBOX_ROOT,
         audience=options.audience,
         portal_origin=options.portal_origin,
         today=options.today or datetime.now(KOREA).date(),
@@ -44,7 +46,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--directory", type=Path, required=True, help="keeps the signing key and the vehicle replica")
     parser.add_argument("--today", type=date.fromisoformat, help="the nation's day (default: today in Korea)")
-    parser.add_argument("--id-key-file", type=Path, help="root key of the sector identifiers, in hexadecimal")
+    parser.add_argument(
+        "--id-key-file", type=Path, help="its last line is the key of the sector identifiers, in hexadecimal"
+    )
     parser.add_argument("--audience", default=AUDIENCE, help="whom its access tokens are for")
     parser.add_argument("--portal-origin", default=PORTAL_ORIGIN, help="where onestop is, which sign-in leads back to")
     return parser.parse_args()

@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from resolvers.documents import Document, Limits, Rejection
 from resolvers.operation_types import Asked, Engine, Reply
+from resolvers.redaction import without_numbers
 from serving.drain import Drain
 from serving.metrics import Metrics
 
@@ -424,8 +425,8 @@ def sent_headers(reply: Reply) -> dict[str, str]:
 
 def encoded(reply: Reply) -> bytes:
     body: dict[str, Any] = {}
-    if reply.errors:
-        body["errors"] = reply.errors
+    if reply.errors:  # portals keep messages, so they quote no registration number, not even to who sent it
+        body["errors"] = [{**each, "message": without_numbers(each["message"])} for each in reply.errors]
     if reply.has_data:
         body["data"] = reply.data
     if reply.extensions:

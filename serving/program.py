@@ -5,7 +5,7 @@ Everything is opened when the server starts and closed when it ends; nothing liv
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -90,6 +90,7 @@ class Wiring:
     database_url: str
     log_url: str
     id_root: bytes
+    newer_id_keys: Sequence[bytes]
     signing_key: Ed25519PrivateKey
     issuer: str
     audience: str
@@ -144,7 +145,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
     settings = wiring.settings
     async with AsyncExitStack() as stack:
         clock = _now
-        ids = Ids(wiring.id_root)
+        ids = Ids(wiring.id_root, wiring.newer_id_keys)
         cases = await stack.enter_async_context(Cases.opened(wiring.database_url))
         master = hashlib.sha256(b"onestop/access-log/1" + wiring.id_root).digest()
         access_log = await stack.enter_async_context(
@@ -258,7 +259,7 @@ def _browser_sessions(
         key=portal.key,
         redirect_uri=f"{portal.origin}/session/callback",
         keys=keys,
-        get=_getting(http),
+        get=getting(http),
         post=posting(http),
         clock=clock,
     )

@@ -3,6 +3,8 @@
 import re
 import secrets
 import string
+import uuid
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -49,9 +51,49 @@ def test_another_root_gives_other_names_and_opens_nothing() -> None:
     assert not other.is_sandbox
 
 
+def test_a_newer_key_seals_it_and_the_one_before_it_open_and_sector_ids_stay() -> None:
+    first, second, third = (secrets.token_bytes(32) for _ in range(3))
+    began, rotated, rotated_again = Ids(first), Ids(first, [second]), Ids(first, [third, second])
+    old, newer = began.sealed("portal", "ESTATE", "1"), rotated.sealed("portal", "ESTATE", "1")
+    assert newer != old
+    assert rotated.opened("portal", old) == rotated.opened("portal", newer) == ("ESTATE", "1")
+    assert began.opened("portal", newer) is None
+    assert rotated_again.opened("portal", newer) == ("ESTATE", "1")
+    assert rotated_again.opened("portal", old) is None
+    for ids in (rotated, rotated_again):
+        assert ids.sector_id(Agency.LAND, PERSON) == began.sector_id(Agency.LAND, PERSON)
+
+
+@pytest.mark.parametrize("newer", [[], [b"n" * 32]])
+def test_every_key_is_tried_on_every_text(newer: list[bytes]) -> None:
+    ids = Ids(b"f" * 32, newer)
+    tried: list[int] = []
+
+    class Counting:
+        def __init__(self, siv: Any) -> None:
+            self.siv = siv
+
+        def decrypt(self, box: bytes, bound: list[bytes]) -> bytes:
+            tried.append(len(box))
+            return self.siv.decrypt(box, bound)
+
+    good = ids.sealed("portal", "ESTATE", str(uuid.UUID(int=1)))
+    foreign, other = (
+        ids.sealed("other", "ESTATE", str(uuid.UUID(int=2))),
+        Ids(b"o" * 32).sealed("portal", "ESTATE", "1"),
+    )
+    ids._sivs = [Counting(siv) for siv in ids._sivs]
+    for text in (good, foreign, other, good[:-1], "", "garbage", "한글", "A" * 5000):
+        tried.clear()
+        ids.opened("portal", text)
+        assert len(tried) == 1 + len(newer)
+
+
 def test_a_root_of_less_than_32_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         Ids(bytes(31))
+    with pytest.raises(ValueError, match="32 bytes"):
+        Ids(bytes(32), [bytes(31)])
 
 
 @settings(max_examples=100, derandomize=True)

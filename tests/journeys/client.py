@@ -247,10 +247,10 @@ def commanded(*arguments: str, runtime: Path | None = None) -> str:
 
 
 @contextmanager
-def serving(folder: Path, known: Mapping[str, Any]) -> Iterator[Onestop]:
+def serving(folder: Path, known: Mapping[str, Any], **settings: str) -> Iterator[Onestop]:
     """`onestop serve` as a process of its own, state and all in the folder; it has to end cleanly."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ONESTOP_")}
-    environment["XDG_RUNTIME_DIR"] = str(folder)
+    environment |= {"XDG_RUNTIME_DIR": str(folder), **settings}
     command = [str(Path(sys.executable).with_name("onestop")), "serve", "--port", "0", "--data", str(folder / "var")]
     errors = folder / "stderr"
     with (

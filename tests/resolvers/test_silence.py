@@ -1,0 +1,143 @@
+"""Ids of nothing, of somebody else's case, of a protected person's and of no kind at all: the same answer and work."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event
+
+from resolvers.operation_types import Reply
+from schema.case import CaseKind
+from tests.resolvers.world import BABY, CLIENT, FATHER, HUSBAND, PERSONS, SON, STRANGER, UNCLE, WIFE, World
+
+QUESTIONS = {
+    "estateCase": "query($id: ID!) { estateCase(id: $id) { status land { parcels { pnu } } heirs { rank } } }",
+    "birthCase": "query($id: ID!) { birthCase(id: $id) { status health { dependantOf } } }",
+    "node": "query($id: ID!) { node(id: $id) { id } }",
+    "several ways": "query($id: ID!) { estateCase(id: $id) { id } birthCase(id: $id) { id } node(id: $id) { id } }",
+    "requestAnswers": "mutation($id: ID!) { requestAnswers(input: {case: $id, agencies: [LAND], idempotencyKey: "
+    '"one"}) { refusal { code } } }',
+}
+OPEN = "mutation ($input: OpenEstateCaseInput!) { openEstateCase(input: $input) { case { id } refusal { code } } }"
+
+
+@contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    """What both databases are told."""
+    told: list[str] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        told.append(statement)
+
+    engines = [world.house.cases._engine.sync_engine, world.log._engine.sync_engine]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", hear)
+    yield told
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", hear)
+
+
+def bare(reply: Reply) -> str:
+    """Everything that is sent, without what is new in every answer."""
+    ids = len(reply.entry_ids)
+    text = json.dumps(
+        [reply.data, reply.has_data, reply.errors, reply.extensions, reply.status, dict(reply.headers), ids]
+    )
+    text = re.sub(r'"id": "[0-9a-f-]{36}"', '"id"', text)
+    text = re.sub(r'"leafHash": "[0-9a-f]{64}"', '"leafHash"', text)
+    return re.sub(r'"signature": "[A-Za-z0-9+/=]{88}"', '"signature"', text)
+
+
+@pytest.fixture
+async def ids(world: World) -> dict[str, str]:
+    """Ids that are nothing to the stranger, each for another reason."""
+    theirs = await world.opened(CaseKind.ESTATE, FATHER, WIFE)
+    protected = await world.opened(CaseKind.ESTATE, HUSBAND, SON)
+    world.register.protect(HUSBAND)
+    ended = await world.opened(CaseKind.ESTATE, UNCLE, STRANGER)
+    (mandate,) = await world.house.cases.mandates(world.case_of(ended))
+    await world.house.cases.revoke(mandate.id, world.time[0])
+    sealed = world.house.ids.sealed
+    return {
+        "foreign": theirs,
+        "protected": protected,
+        "ended": ended,
+        "of a birth": await world.opened(CaseKind.BIRTH, BABY, WIFE),
+        "unknown": sealed(CLIENT, "ESTATE", str(uuid4())),
+        "of a person": sealed(CLIENT, "Person", "", HUSBAND),
+        "without a case": sealed(CLIENT, "ESTATE"),
+        "another client's": sealed("another", "ESTATE", world.case_of(theirs)),
+        "plain": world.case_of(theirs),
+        "changed": theirs[:-1] + ("A" if theirs[-1] != "A" else "B"),
+        "nothing": "",
+        "nul": "\0",
+        "words": "없는 사건",
+        "long": "A" * 5000,
+    }
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_an_id_that_is_not_ones_own_makes_the_same_answer_and_the_same_work(
+    world: World, ids: dict[str, str], question: str
+) -> None:
+    token = world.token(STRANGER)
+
+    async def asked(sealed: str) -> tuple[str, list[str], list[dict[str, Any]]]:
+        with statements(world) as told:
+            reply = await world.ask(QUESTIONS[question], {"id": sealed}, token=token)
+        return bare(reply), told, await world.new_entries()
+
+    if "node" in QUESTIONS[question]:
+        ids.pop("plain")  # has the form of an entry's id
+    for each in ids.values():  # a person's first entry of the year makes their key
+        await asked(each)
+    world.forget()
+    found = {what: await asked(each) for what, each in ids.items()}
+    assert (world.register.asked, world.contacted) == ([], [])
+    first_said, first_told, first_entries = found["unknown"]
+    assert "NOT_ACCESSIBLE" in first_said
+    assert first_told
+    for what, (said, told, entries) in found.items():
+        assert said == first_said, what
+        assert told == first_told, what
+        assert [entry["outcome"] for entry in entries] == ["REFUSED"] * len(first_entries), what
+
+
+async def test_who_holds_a_mandate_on_a_protected_persons_case_reads_the_same_words(
+    world: World, ids: dict[str, str]
+) -> None:
+    """Only the register knows of the protection, so that it is asked; the holder knew of the case before."""
+    token = world.token(SON)
+    replies = [
+        await world.ask(QUESTIONS["estateCase"], {"id": ids[what]}, token=token) for what in ("protected", "unknown")
+    ]
+    assert bare(replies[0]) == bare(replies[1])
+    assert world.contacted == []
+
+
+async def test_naming_somebody_one_is_no_relative_of_is_as_naming_nobody(world: World) -> None:
+    somebody = {"name": PERSONS[HUSBAND].name, "birthDate": PERSONS[HUSBAND].birth_date.isoformat()}
+    sealed = world.house.ids.sealed
+    named = [
+        {"deceased": somebody},
+        {"deceased": {**somebody, "name": "없는 사람"}},
+    ]
+    picked = [{"candidate": sealed(CLIENT, "Person", "", HUSBAND)}, {"candidate": "nonsense"}]
+
+    async def opened(way: dict[str, Any]) -> tuple[str, list[str], list[str]]:
+        world.register.asked.clear()
+        with statements(world) as told:
+            variables = {"input": {**way, "idempotencyKey": "one"}}
+            reply = await world.ask(OPEN, variables, token=world.token(STRANGER))
+        return bare(reply), told, list(world.register.asked)
+
+    for way in (*named, *picked):  # a person's first entry of the year makes their key
+        await opened(way)
+    for ways in (named, picked):
+        first, second = [await opened(way) for way in ways]
+        assert first == second
+        assert first[2] == [STRANGER]
