@@ -6,4 +6,4 @@ check test demo serve:
 # After a change of dependencies: versions and hashes, no addresses.
 lock:
 	.venv/bin/uv lock -q
-	.venv/bin/uv export -q --no-header --no-emit-project --all-groups --format requirements-txt -o requirements.lock
+	.venv/bin/uv export -q --no-header --no-emit-project --group dev --format requirements-txt -o requirements.lock
