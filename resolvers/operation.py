@@ -137,7 +137,7 @@ class Graph:
         """The reply; as 401 when a stronger or fresher sign-in is all that it takes to be shown anything at all."""
         fields = [key for key, field in context.plan.fields.of_root(context.plan).items() if field.name != "__typename"]
         wanting = {each["path"][0] for each in reply.errors if _wants_step_up(each)}
-        only_that = wanting == set(fields) and all(map(_wants_step_up, reply.errors))
+        only_that = bool(wanting) and wanting == set(fields) and all(map(_wants_step_up, reply.errors))
         shown = any((reply.data or {}).get(key) is not None for key in fields)
         return self._challenged(context, reply) if only_that and not shown else reply
 

@@ -12,8 +12,8 @@ from schema.case import Purpose, RefusalCode
 from schema.disclosure import Agency, Sensitivity
 
 NEEDS = [Need(*each) for each in itertools.product(Agency, Sensitivity, About, (False, True))]
-HEIR = Facts("HEIR", Purpose.ESTATE_DISCOVERY, 3, True, mandate_active=True, opened_in_time=True, rank=1)
-PROXY = Facts("PROXY", Purpose.ESTATE_DISCOVERY, 3, True, mandate_active=True)
+HEIR = Facts("HEIR", Purpose.ESTATE_DISCOVERY, 3, True, mandate_active=True, opened_in_time=True, rank=1, sandbox=True)
+PROXY = Facts("PROXY", Purpose.ESTATE_DISCOVERY, 3, True, mandate_active=True, sandbox=True)
 BALANCE = Need(Agency.FINANCE, Sensitivity.AMOUNT)
 SHOWN = {Effect.WITHHOLD: 0, Effect.MASK: 1, Effect.ALLOW: 2}
 

@@ -140,21 +140,12 @@ def test_a_refused_question_asks_no_agency_and_is_written_down(onestop: Onestop)
     assert len(reply.entries) == 1
 
 
-def test_a_brother_is_told_that_his_mandate_does_not_reach_yet(onestop: Onestop) -> None:
-    """Rows D07 and D08 are not in force: the opening is refused, with a reason."""
-    deceased = onestop.case("sibling")["deceased"]
-    payload = opened(onestop.as_("sibling"), OPEN_ESTATE, "deceased", lookup(deceased, number=False)).data[
-        "openEstateCase"
-    ]
-    assert (payload["case"], payload["refusal"]["code"]) == (None, "OUT_OF_SCOPE")
-    assert payload["refusal"]["remedy"]
-
-
-def test_a_brother_is_offered_the_case_with_what_stands_in_the_way(onestop: Onestop) -> None:
+def test_a_brother_with_nobody_nearer_is_offered_the_case(onestop: Onestop) -> None:
+    """Row D07: what there is at every agency but health, and no amounts unless an officer opened the case (D08)."""
     viewer = onestop.as_("sibling").seen(VIEWER)["viewer"]
-    assert viewer["person"]["name"] == onestop.known["sibling"]["name"]
-    assert {each["obstacle"]["code"] for each in viewer["candidates"]} <= {"OUT_OF_SCOPE"}
-    assert viewer["cases"] == []
+    assert [(each["kind"], each["relation"], each["obstacle"]) for each in viewer["candidates"]] == [
+        ("ESTATE", "SIBLING", None)
+    ]
 
 
 @pytest.mark.parametrize("assurance", ["substantial", "low"])

@@ -59,7 +59,7 @@ async def one_round(world: World, clock: Clock, dice: random.Random) -> Reply:
 
     async def revoke() -> None:
         clock.order.append("revoking")
-        await world.house.cases.revoke(mandate.id, world.time[0])
+        await world.house.cases.revoke(mandate.id, mandate.holder, "Enough.", world.time[0])
         clock.order.append("revoked")
 
     async def in_a_while() -> None:

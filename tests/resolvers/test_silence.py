@@ -60,7 +60,7 @@ async def ids(world: World) -> dict[str, str]:
     world.register.protect(HUSBAND)
     ended = await world.opened(CaseKind.ESTATE, UNCLE, STRANGER)
     (mandate,) = await world.house.cases.mandates(world.case_of(ended))
-    await world.house.cases.revoke(mandate.id, world.time[0])
+    await world.house.cases.revoke(mandate.id, mandate.holder, "Enough.", world.time[0])
     sealed = world.house.ids.sealed
     return {
         "foreign": theirs,
