@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -104,7 +104,8 @@ def serve(host: str, port: int, workers: int, data: Path) -> None:
             click.echo(f"READY {url}")
 
         try:
-            with announced(running):
+            # Who signs with another issuer's key is no sandbox that `onestop token` could make tokens for.
+            with announced(running) if its.issuer is None else nullcontext():
                 status = server.run(make, host, port, ready, workers=workers, admin=beside)
         except OSError as error:
             raise Refusal(f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port.") from error
