@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta, timezone
 
 from auth.policy import LEVEL, NOBODY, SELF, Facts
 from auth.viewer import Viewer
-from connectors.registry import DeclarationKind, FamilyRegister, MarriageEnd, RegisteredPerson
+from connectors.registry import AppointmentKind, DeclarationKind, FamilyRegister, MarriageEnd, RegisteredPerson
 from resolvers.errors import FRESH_S
 from rules.deadlines import last_day
 from rules.succession import INHERITING, Family, HeirShare, Kin, heirs
@@ -24,7 +24,13 @@ ASSURANCE = {Assurance.LOW: 1, Assurance.SUBSTANTIAL: 2, Assurance.HIGH: 3}
 CHILD_UNTIL = 9
 """A birth case may be opened until this birthday (decision table D23)."""
 
+APPOINTED = {
+    AppointmentKind.EXECUTOR: MandateRole.EXECUTOR,
+    AppointmentKind.ADMINISTRATOR: MandateRole.ESTATE_ADMINISTRATOR,
+}
 LEGAL_BASIS = {
+    MandateRole.EXECUTOR: "Civil Act 1101",
+    MandateRole.ESTATE_ADMINISTRATOR: "Civil Act 1053",
     MandateRole.HEIR: "Civil Act 1000 and 1003; MOIS rule 211",
     MandateRole.PARENT: "Civil Act 909 and 913",
     MandateRole.GUARDIAN: "MOIS rule 211",
@@ -57,7 +63,8 @@ class Claim:
     role: MandateRole
     purpose: Purpose
     relation: Relation
-    opens_until: date
+    opens_until: date | None
+    """None where the law sets no last day."""
 
 
 def succession(register: FamilyRegister) -> Succession | None:
@@ -106,7 +113,8 @@ def claim(kind: CaseKind, register: FamilyRegister, viewer: PersonId) -> Claim |
         found = succession(register)
         share = found.share_of(viewer) if found else None
         if share is None or share.standing is HeirStanding.PREDECEASED:
-            return None
+            role = appointed(register, viewer)
+            return role and Claim(kind, role, Purpose.ESTATE_SETTLEMENT, Relation.OTHER, None)
         return Claim(kind, MandateRole.HEIR, Purpose.ESTATE_DISCOVERY, share.relation, opens_until(kind, person))
     if any(p.parent == viewer and p.child == person.subject for p in register.parentage):
         until = opens_until(kind, person)
@@ -115,6 +123,12 @@ def claim(kind: CaseKind, register: FamilyRegister, viewer: PersonId) -> Claim |
         until = opens_until(kind, person)
         return Claim(kind, MandateRole.GUARDIAN, Purpose.WARD_ADMINISTRATION, Relation.OTHER, until)
     return None
+
+
+def appointed(register: FamilyRegister, holder: PersonId) -> MandateRole | None:
+    """What a will or a court has made of somebody for this estate (Civil Act 1093-1096, 1053)."""
+    kinds = {each.kind for each in register.appointments if each.holder == holder and each.deceased == register.subject}
+    return next((role for kind, role in APPOINTED.items() if kind in kinds), None)
 
 
 def facts(
@@ -149,6 +163,7 @@ def facts(
         and person.death_date is not None,
         nearer_rank_entitled=share is not None
         and any(other.rank < share.rank and other.standing in INHERITING for other in (found.shares if found else ())),
+        appointed=role is not None and appointed(register, me) is role,
         renounced=DeclarationKind.RENUNCIATION in declared,
         disqualified=not declared.isdisjoint({DeclarationKind.DISQUALIFICATION, DeclarationKind.LOSS_OF_RIGHTS}),
         dispute=any(d.deceased == person.subject and d.closed_on is None for d in register.disputes),

@@ -39,7 +39,8 @@ async def deceased(parent: Parent, info: In) -> Person:
 async def heirs(parent: Parent, info: In) -> list[Heir] | None:
     """Everybody of the rank that counts, with exact shares."""
     context, hand = context_of(info), case.hand(info, parent)
-    if hand.succession is None or hand.withholds(HEIRS, Part.PERSON):
+    hidden = hand.shown.withheld_of(Part.HEIR) & context.plan.coordinates(hand.region, Part.HEIR)
+    if hand.succession is None or hand.withholds(HEIRS, Part.PERSON) or any(c.startswith("Heir.") for c in hidden):
         return None
     return [_heir(context, hand, share) for share in hand.succession.shares]
 

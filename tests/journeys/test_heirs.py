@@ -359,3 +359,34 @@ def test_the_first_step_of_opening_says_nothing_was_asked_yet(onestop: Onestop) 
     case = reply.data["openEstateCase"]["case"]
     assert case["id"] in [each["id"] for each in onestop.as_("heir").seen(VIEWER)["viewer"]["cases"]]
     assert reply.entries
+
+
+def test_an_executor_sees_the_estate_but_nothing_of_health(onestop: Onestop) -> None:
+    """Row D11: appointed by the will, at high assurance; third parties in full (D32), shares to nobody but heirs."""
+    asker, known = onestop.as_("executor"), onestop.case("executor")
+    (candidate,) = asker.seen("{ viewer { candidates { kind relation opensUntil obstacle { code } person { id } } } }")[
+        "viewer"
+    ]["candidates"]
+    assert (candidate["kind"], candidate["relation"], candidate["obstacle"]) == ("ESTATE", "OTHER", None)
+    opened = asker.seen(
+        """mutation($i: OpenEstateCaseInput!) {
+        openEstateCase(input: $i) { case { id mandate { role purpose legalBasis } } } }""",
+        i={"candidate": candidate["person"]["id"], "idempotencyKey": "executor"},
+    )["openEstateCase"]["case"]
+    assert opened["mandate"] == {
+        "role": "EXECUTOR",
+        "purpose": "ESTATE_SETTLEMENT",
+        "legalBasis": "Civil Act 1101",
+    }
+    document = """query($id: ID!) { estateCase(id: $id) {
+        heirs { share { numerator } } health { answer { status } refunds { amount } }
+        land { buildings { registerNumber assessedValue encumbrances { kind holder } } }
+        pensions { answer { status } } } }"""
+    seen = asker.seen(document, id=opened["id"])["estateCase"]
+    assert (seen["heirs"], seen["health"]) == (None, {"answer": {"status": "REFUSED"}, "refunds": None})
+    assert seen["pensions"]["answer"]["status"] == "PARTIAL"  # one scheme is late
+    assert {each["registerNumber"]: each["assessedValue"] for each in seen["land"]["buildings"]} == {
+        each["registerNumber"]: each["assessedValue"] for each in known["sections"]["land"]["buildings"]
+    }
+    holders = {burden["holder"] for each in seen["land"]["buildings"] for burden in each["encumbrances"]}
+    assert holders == {"임차인"}
