@@ -21,7 +21,9 @@ from schema.estate import EstateCase
 from schema.fields import resolves
 from schema.identifiers import PersonId
 from schema.person import Person
+from schema.scalars import Coordinate
 
+PERSON_ID = Coordinate("Person.id")
 Parent = strawberry.Parent[Case]
 TYPES: dict[CaseKind, type[EstateCase] | type[BirthCase]] = {CaseKind.ESTATE: EstateCase, CaseKind.BIRTH: BirthCase}
 
@@ -99,7 +101,7 @@ async def _known(info: In, parent: Mandate, subject: PersonId | None) -> Person 
         register = await context.register(subject, parent.purpose.name, held.record)
         if register.persons[subject].protected:
             return None
-    if subject is None or subject not in register.persons:
+    if subject is None or subject not in register.persons or held.withholds(PERSON_ID, Part.HOLDER):
         return None
     return context.person(subject, register, held.shown.allowed(Part.HOLDER), held.case_id)
 

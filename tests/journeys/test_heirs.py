@@ -390,3 +390,6 @@ def test_an_executor_sees_the_estate_but_nothing_of_health(onestop: Onestop) -> 
     }
     holders = {burden["holder"] for each in seen["land"]["buildings"] for burden in each["encumbrances"]}
     assert holders == {"임차인"}
+    whole = asker.seen(ESTATE, id=opened["id"])["estateCase"]
+    assert (whole["heirs"], whole["mandate"]["holder"]) == (None, None)
+    assert {"Heir.share", "Person.id"} <= {each["coordinate"] for each in whole["withheld"]}

@@ -11,7 +11,7 @@ from tests.journeys.client import Asker, Onestop, Reply
 from tests.journeys.documents import BIRTH, ESTATE, OPEN_BIRTH, OPEN_ESTATE, SECTIONS, VIEWER
 
 KEY = "why-not"
-CITIZENS = ["renounced", "executor", "proxy", "stranger", "protected-person"]
+CITIZENS = ["renounced", "proxy", "stranger", "protected-person"]
 OFFICIALS = ["case-officer", "other-office", "curious-official", "welfare-officer", "privacy-officer"]
 
 
@@ -55,7 +55,7 @@ def test_an_official_is_shown_as_one(onestop: Onestop, persona: str) -> None:
 
 
 @pytest.mark.parametrize("number", [False, True], ids=["by name and birthday", "by registration number too"])
-@pytest.mark.parametrize("persona", ["renounced", "protected-person", "executor", "stranger", "curious-official"])
+@pytest.mark.parametrize("persona", ["renounced", "protected-person", "stranger", "curious-official"])
 def test_looking_up_a_person_whose_case_is_not_ones_own_is_as_looking_up_nobody(
     onestop: Onestop, persona: str, number: bool
 ) -> None:
