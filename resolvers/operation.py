@@ -73,7 +73,7 @@ class Graph:
         if plan.operation.operation is OperationType.SUBSCRIPTION:
             return _request_error(errors.bad_input("Accept", "Ask for a subscription with Accept: text/event-stream."))
         if plan.asks_nobody and not self._needs_trust(asked):
-            result = await self._executed(asked, plan, variables, None, None)
+            result = await self._executed(asked, None, None)
             return Reply(result.data, has_data=True, errors=[_formatted(each) for each in result.errors or ()])
         admitted = await self._admitted(asked)
         if isinstance(admitted, Reply):
@@ -154,9 +154,7 @@ class Graph:
         )
         return replace(reply, status=401, headers={"WWW-Authenticate": challenge})
 
-    async def _executed(
-        self, asked: Asked, _plan: Plan, _variables: Any, context: Context | None, root: Any
-    ) -> ExecutionResult:
+    async def _executed(self, asked: Asked, context: Context | None, root: Any) -> ExecutionResult:
         result = execute(
             self._schema,
             asked.document.node,
@@ -171,7 +169,7 @@ class Graph:
     # ------------------------------------------------------------ from the answer to the reply
 
     async def _replied(self, context: Context, variables: Any, root: Any) -> Reply:
-        result = await self._executed(context.asked, context.plan, variables, context, root)
+        result = await self._executed(context.asked, context, root)
         problems = [_formatted(each) for each in result.errors or ()]
         data, seen = result.data, {}
         try:
