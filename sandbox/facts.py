@@ -476,10 +476,11 @@ class Holdings:
 class Fault:
     """How an agency misbehaves about one person (docs/wire/faults.md)."""
 
-    kind: str  # SLOW DOWN LATE FAILED
+    kind: str  # SLOW DOWN LATE FAILED SURPLUS
     seconds: float = 0.0  # SLOW: waits this long before it answers
     expected_by: date | None = None  # LATE: answers on this day
     institution: str | None = None  # FAILED or LATE: the institution code or pension scheme; None for the whole agency
+    text: str | None = None  # SURPLUS: what it says beside everything it was asked for
 
 
 Faults = Mapping[tuple[str, Subject], tuple[Fault, ...]]

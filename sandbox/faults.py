@@ -12,13 +12,13 @@ from typing import Final
 from sandbox.facts import Fault
 
 KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "REGISTRY": frozenset({"SLOW", "DOWN"}),
-    "LAND": frozenset({"SLOW", "DOWN", "LATE"}),
-    "FINANCE": frozenset({"SLOW", "DOWN", "LATE", "FAILED"}),
-    "PENSIONS": frozenset({"SLOW", "DOWN", "LATE", "FAILED"}),
-    "TAX": frozenset({"SLOW", "DOWN", "LATE"}),
-    "HEALTH": frozenset({"SLOW", "DOWN", "LATE"}),
-    "VEHICLES": frozenset({"SLOW", "DOWN"}),
+    "REGISTRY": frozenset({"SURPLUS", "SLOW", "DOWN"}),
+    "LAND": frozenset({"SURPLUS", "SLOW", "DOWN", "LATE"}),
+    "FINANCE": frozenset({"SURPLUS", "SLOW", "DOWN", "LATE", "FAILED"}),
+    "PENSIONS": frozenset({"SURPLUS", "SLOW", "DOWN", "LATE", "FAILED"}),
+    "TAX": frozenset({"SURPLUS", "SLOW", "DOWN", "LATE"}),
+    "HEALTH": frozenset({"SURPLUS", "SLOW", "DOWN", "LATE"}),
+    "VEHICLES": frozenset({"SURPLUS", "SLOW", "DOWN"}),
 }
 """What each agency can do wrong."""
 
@@ -86,6 +86,8 @@ def _fault(body: object, kinds: frozenset[str]) -> Fault:
             fault = Fault("DOWN")
         case {"kind": "LATE", "expectedBy": str(day), **rest} if rest.keys() <= {"institution"}:
             fault = Fault("LATE", expected_by=date.fromisoformat(day), institution=_institution(rest))
+        case {"kind": "SURPLUS", "text": str(text), **rest} if not rest:
+            fault = Fault("SURPLUS", text=text)
         case {"kind": "FAILED", **rest} if rest.keys() <= {"institution"}:
             fault = Fault("FAILED", institution=_institution(rest))
         case _:
@@ -111,4 +113,6 @@ def _members(fault: Fault) -> dict[str, object]:
         members["expectedBy"] = fault.expected_by.isoformat()
     if fault.institution is not None:
         members["institution"] = fault.institution
+    if fault.text is not None:
+        members["text"] = fault.text
     return members

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -45,7 +46,9 @@ PURPOSES: Final = frozenset(
 KOREA: Final = timezone(timedelta(hours=9))  # no summer time since 1988
 PAGE: Final = 20
 
-DOWN_PAGE: Final = "<!doctype html><title>503</title><h1>점검 중입니다</h1>\n"
+DOWN_PAGE: Final = "<!doctype html><title>503</title><h1>점검 중입니다</h1>{}\n"
+SURPLUS: Final[ContextVar[str | None]] = ContextVar("SURPLUS", default=None)
+"""What the answer to this request says beside everything it was asked for."""
 _SID: Final = re.compile(r"[a-z]{3}1_[a-z2-7]{26}")
 
 
@@ -118,16 +121,18 @@ def checked(state: AgencyState, request: Request) -> str:
 async def met(state: AgencyState, sid: str, request_id: str, late: Callable[[Fault], Response] | None = None) -> None:
     """Meet the faults about the person that befall the whole agency: wait, be down, or `late`."""
     faults = state.faults
-    slow, down = faults.find(sid, "SLOW"), faults.find(sid, "DOWN")
+    slow, down, surplus = (faults.find(sid, kind) for kind in ("SLOW", "DOWN", "SURPLUS"))
     waiting = faults.find(sid, "LATE") if late else None
     if waiting is not None and not is_late(state, waiting):
         waiting = None
-    if slow or down or waiting:
+    if slow or down or waiting or surplus:
         faults.fire(sid, request_id)
+    if surplus:
+        SURPLUS.set(surplus.text)
     if slow:
         await asyncio.sleep(slow.seconds)
     if down:
-        raise NoAnswerError(HTMLResponse(DOWN_PAGE, 503))
+        raise NoAnswerError(HTMLResponse(DOWN_PAGE.format(SURPLUS.get() or ""), 503))
     if late and waiting:
         raise NoAnswerError(late(waiting))
 
@@ -215,12 +220,26 @@ def fault_routes(book: FaultBook) -> list[Route]:
 
 def json_bytes(body: object) -> bytes:
     """JSON in UTF-8: days in ISO form, decimals as strings, fractions as numerator and denominator."""
+    if text := SURPLUS.get():
+        body = with_surplus(json.loads(json.dumps(body, default=_written)), text)
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_written).encode()
+
+
+def with_surplus(body: object, text: str) -> object:
+    """JSON with one member more in every object."""
+    match body:
+        case dict():
+            return {name: with_surplus(inner, text) for name, inner in body.items()} | {"registrationNumber": text}
+        case list():
+            return [with_surplus(inner, text) for inner in body]
+        case _:
+            return body
 
 
 def json_response(body: object, status: int = 200, media_type: str = "application/json") -> Response:
     """Response with that JSON."""
-    return Response(json_bytes(body), status, media_type=media_type)
+    text = SURPLUS.get()
+    return Response(json_bytes(body), status, {"X-Person": text} if text else None, media_type)
 
 
 def members(record: "DataclassInstance", *without: str) -> dict[str, Any]:

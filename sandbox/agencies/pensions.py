@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.agencies.frame import AgencyState, application, bad_request, checked, is_late, is_sid, met
+from sandbox.agencies.frame import SURPLUS, AgencyState, application, bad_request, checked, is_late, is_sid, met
 from sandbox.facts import Membership, PensionFacts, SurvivorBenefit
 
 SCHEMES: Final = ("NPS", "GEPS", "TP", "MILITARY", "COMWEL", "CWMA", "POBA", "MMAA", "SEMA", "KTCU")
@@ -100,13 +100,13 @@ def read_message(body: bytes) -> Message | None:
 
 
 def _answer(message: Message, as_of: str, *told: etree._Element) -> etree._Element:
-    about = _said(personId=message.sid, scheme=message.scheme, asOf=as_of)
+    about = _said(personId=message.sid, scheme=message.scheme, asOf=as_of, registrationNumber=SURPLUS.get())
     return _envelope(message, _tag(PENSIONS, f"{message.operation}Response", *about, *told))
 
 
 def _fault(message: Message) -> etree._Element:
     code, words = etree.Element("faultcode"), etree.Element("faultstring")
-    code.text, words.text = "soap:Server", f"{message.scheme} does not answer"
+    code.text, words.text = "soap:Server", f"{message.scheme} does not answer {SURPLUS.get() or ''}".strip()
     return _envelope(message, _tag(SOAP, "Fault", code, words))
 
 

@@ -40,7 +40,9 @@ COLUMNS: Final[Mapping[str, str]] = {
 # depends on no column before it looks at any row, so the overflow is made to depend on `seconds`.
 _VIEW: Final = Template("""
 CREATE VIEW $table AS
-SELECT $columns FROM ${table}_row
+SELECT $columns,
+    (SELECT text FROM fault WHERE fault.owner = ${table}_row.owner AND kind = 'SURPLUS') AS registration_number
+    FROM ${table}_row
 UNION ALL SELECT $nothing FROM fault
     WHERE kind = 'DOWN' AND abs(min(CAST(seconds AS INTEGER), 0) - 9223372036854775807 - 1) < 0
 UNION ALL SELECT $nothing FROM fault
@@ -88,8 +90,10 @@ def vehicles(file: Path, now: Callable[[], datetime]) -> Starlette:
     async def get(request: Request) -> Response:
         """Show the faults; nobody counts what readers of a file meet."""
         with closing(sqlite3.connect(file)) as store:
-            found = store.execute("SELECT kind, seconds FROM fault WHERE owner = ?", (request.path_params["sid"],))
-            faults = [Fault(kind, seconds=seconds) for kind, seconds in found]
+            found = store.execute(
+                "SELECT kind, seconds, text FROM fault WHERE owner = ?", (request.path_params["sid"],)
+            )
+            faults = [Fault(kind, seconds=seconds, text=text) for kind, seconds, text in found]
         return json_response({"faults": write_faults(faults), "fired": None})
 
     async def home(_request: Request) -> Response:
@@ -120,7 +124,7 @@ def vehicles(file: Path, now: Callable[[], datetime]) -> Starlette:
 def _schema() -> Iterator[str]:
     yield (
         "CREATE TABLE fault (owner TEXT NOT NULL, kind TEXT NOT NULL, seconds REAL NOT NULL,"
-        " PRIMARY KEY (owner, kind)) WITHOUT ROWID"
+        " text TEXT, PRIMARY KEY (owner, kind)) WITHOUT ROWID"
     )
     yield "CREATE TABLE replica_state (schema_version INTEGER NOT NULL, replicated_at TEXT NOT NULL)"
     for table, columns in COLUMNS.items():
@@ -139,13 +143,15 @@ def _insert(table: str, columns: str) -> str:
 
 def _view(table: str, columns: str) -> str:
     owner, *rest = _names(columns)
-    nothing = ", ".join([owner, *["NULL"] * len(rest)])
+    nothing = ", ".join([owner, *["NULL"] * (len(rest) + 1)])
     return _VIEW.substitute(table=table, columns=", ".join([owner, *rest]), nothing=nothing, steps_per_s=STEPS_PER_S)
 
 
 def _write_faults(store: sqlite3.Connection, sid: str, faults: Iterable[Fault]) -> None:
     store.execute("DELETE FROM fault WHERE owner = ?", (sid,))
-    store.executemany("INSERT INTO fault VALUES (?, ?, ?)", [(sid, fault.kind, fault.seconds) for fault in faults])
+    store.executemany(
+        "INSERT INTO fault VALUES (?, ?, ?, ?)", [(sid, each.kind, each.seconds, each.text) for each in faults]
+    )
 
 
 def _stamp(store: sqlite3.Connection, at: datetime) -> None:

@@ -1,6 +1,7 @@
 """A registration number enters in a mutation, goes to the family register, and is nowhere else.
 
-Numbers, names and addresses are planted wherever a portal could put them; then everything that the program says and
+Numbers, names and addresses are planted wherever a portal could put them, and a number in everything that the agencies
+say, more than they were asked for; then everything that the program says and
 keeps is searched: answers, its log on standard error, metrics, both databases, the access log in the open.
 """
 
@@ -11,7 +12,7 @@ import json
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from tests.journeys import known as answers
 from tests.journeys.client import Onestop, Reply, sent, serving
 from tests.journeys.documents import BIRTH, CASE_LOG, ESTATE, LOG, OPEN_BIRTH, OPEN_ESTATE, REQUEST, UPDATED, VIEWER
 
 NOBODYS = "490707-1900099"
+AGENCIES_SAY = "480808-1900082"
+"""In every object, element and column of an agency's answer, in a header, and in its words when it fails."""
 INLINE = 'mutation {{ openEstateCase(input: {{idempotencyKey: "k", deceased: {0}}}) {{ refusal {{ code }} }} }}'
 UNDER_ANOTHER_NAME = """
 mutation Open($n: String, $who: String!, $born: Date!, $key: String!) {
@@ -43,6 +47,7 @@ class Run:
     addresses: list[str]
     replies: list[Reply] = field(default_factory=list)
     metrics: str = ""
+    said_too_much: dict[str, Any] = field(default_factory=dict)
     entries: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -174,6 +179,23 @@ def values(known: Any, name: str) -> Iterator[str]:
             yield from values(each, name)
 
 
+def told_too_much(onestop: Onestop, persona: str, document: str) -> Iterator[tuple[Reply, dict[str, Any]]]:
+    """The question while every agency says more than it was asked for, whole and failing, with how often they did."""
+    expected = onestop.case(persona)
+    sids = (expected.get("deceased") or expected["child"])["sectorIds"]
+    asker = onestop.as_(persona)
+    surplus, down = {"kind": "SURPLUS", "text": AGENCIES_SAY}, {"kind": "DOWN"}
+    for faults in ([surplus], [surplus, down]):
+        with ExitStack() as until:
+            planted = {}
+            for agency in sids.keys() & onestop.controls.keys():
+                # without the register there is no case, and so nobody else is asked
+                wanted = [each for each in faults if (agency, each) != ("REGISTRY", down)]
+                planted[agency] = until.enter_context(onestop.faults(agency, sids[agency], *wanted))
+            reply = asker.ask(document, {"id": asker.case()})
+            yield reply, {agency: fault.fired for agency, fault in planted.items()}
+
+
 @pytest.fixture(scope="module")
 def run(known: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The journeys' big questions, and all the planted ones by an heir and by a stranger; the program has ended."""
@@ -181,7 +203,7 @@ def run(known: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
     cases = {name: each for name, each in known.items() if each.get("case") or each.get("cases")}
     found = Run(
         folder,
-        numbers=sorted({NOBODYS, *values(known, "registrationNumber")}),
+        numbers=sorted({NOBODYS, AGENCIES_SAY, *values(known, "registrationNumber")}),
         names=sorted(
             {each["name"] for each in known.values()}
             | {case["case"]["deceased"]["name"] for case in cases.values() if "deceased" in (case.get("case") or {})}
@@ -203,6 +225,10 @@ def run(known: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
         free.bind(("127.0.0.1", 0))
         admin = free.getsockname()[1]
     with serving(folder, known, ONESTOP_ADMIN_LISTEN=f"127.0.0.1:{admin}") as onestop:
+        for persona, document in (("heir-in-debt", ESTATE), ("parent", BIRTH)):
+            whole, failing = told_too_much(onestop, persona, document)
+            found.said_too_much[persona] = (whole, failing, onestop.case(persona))
+            found.replies += [whole[0], failing[0]]
         for persona, document in (
             ("heir", ESTATE),
             ("heir-in-debt", ESTATE),
@@ -240,6 +266,15 @@ def test_the_canaries_were_planted(run: Run) -> None:
     assert "onestop_requests_total" in run.metrics
     assert run.said.count('"request"') >= len(run.replies) - 4
     assert {"cases.db", "access-log.db"} <= set(run.kept)
+
+
+@pytest.mark.parametrize(("persona", "field"), [("heir-in-debt", "estateCase"), ("parent", "birthCase")])
+def test_what_an_agency_says_unasked_changes_nothing_that_is_shown(run: Run, persona: str, field: str) -> None:
+    (whole, fired), (failing, fired_failing), expected = run.said_too_much[persona]
+    answers.require(whole.data[field], expected)
+    assert {agency for agency, count in fired.items() if not count} == {"VEHICLES"}  # whose readers nobody counts
+    assert {agency for agency, count in fired_failing.items() if not count} <= {"VEHICLES", "FINANCE"}  # kept by now
+    assert '"UNAVAILABLE"' in failing.body.decode()
 
 
 def test_no_registration_number_is_in_any_answer(run: Run) -> None:
