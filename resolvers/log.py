@@ -66,11 +66,13 @@ async def of_case(context: Context, hand: Hand, first: int | None, after: str | 
 
 async def entry(context: Context, entry_id: str) -> AccessEntry | None:
     """One entry about the viewer, or in a case of theirs; None for every other."""
-    placed = await context.house.log.reading.entry(entry_id) if UUID_TEXT.fullmatch(entry_id) else None
+    me = context.viewer.person
+    cases = [record.id for record in await context.house.cases.cases_of(me)]
+    placed = await context.house.log.reading.entry(entry_id, about=me, cases=cases)
     if placed is None:
         return None
     access = placed.entry.access
-    if access.subject != context.viewer.person and not await _is_party(context, access.case_id):
+    if access.subject != me and not await _is_party(context, access.case_id):
         return None
     return (await _shown(context, [placed]))[0]
 

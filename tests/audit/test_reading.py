@@ -147,14 +147,22 @@ async def test_a_span_of_time_includes_its_start_and_not_its_end(log: AccessLog,
 async def test_an_entry_is_found_by_its_id_with_everything_that_was_told(log: AccessLog, access: Accesses) -> None:
     (receipt,) = await log.append([access(reason="court order 7")])
 
-    placed = await log.reading.entry(str(receipt.entry_id))
+    placed = await log.reading.entry(str(receipt.entry_id), about=DECEASED)
 
     assert placed is not None
     told = placed.entry.access
     assert (told.subject, told.viewer, told.reason) == (DECEASED, "viewer-heir", "court order 7")
     assert told.withheld == {"LandParcel.assessedValue"}
     assert told.variables == {"id": "case-1", "ratio": 0.5, "huge": 2**70}
-    assert await log.reading.entry("00000000-0000-7000-8000-000000000000") is None
+
+
+async def test_an_entry_is_nothing_to_whom_it_does_not_concern(log: AccessLog, access: Accesses) -> None:
+    (receipt,) = await log.append([access()])
+    told = str(receipt.entry_id)
+
+    assert await log.reading.entry(told, about=PersonId("a stranger"), cases=[CaseId("another case")]) is None
+    assert await log.reading.entry(told, about=PersonId("a stranger"), cases=[CaseId("case-1")]) is not None
+    assert await log.reading.entry("00000000-0000-7000-8000-000000000000", about=DECEASED) is None
 
 
 async def test_an_export_is_plain_ordered_and_spells_coordinates_out(log: AccessLog, access: Accesses) -> None:

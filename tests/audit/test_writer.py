@@ -23,7 +23,7 @@ from audit.keys import Keys
 from audit.reading import DamageError, Reading
 from audit.store import StoreError
 from audit.writer import AccessLog, LogUnavailable, Settings, signed_part
-from schema.identifiers import PersonId
+from schema.identifiers import CaseId, PersonId
 
 IMPATIENT = Settings(gather_s=0.0, commit_limit_s=2.0, retry_s=0.02, busy_ms=100)
 WITHIN_S = 20
@@ -62,7 +62,7 @@ async def test_a_receipt_names_the_entry_its_place_and_what_the_log_signed(
     async with AccessLog.open(url, keys, clock) as log:
         first, second = await log.append([access(), access(subject=None)])
 
-        placed = await log.reading.entry(str(second.entry_id))
+        placed = await log.reading.entry(str(second.entry_id), about=PersonId("viewer-heir"), cases=[CaseId("case-1")])
     assert placed is not None
     assert (first.leaf_index, second.leaf_index) == (1, 2)  # 0 is the selection
     assert second.leaf_hash == leaf_hash(placed.entry.leaf).hex()

@@ -33,7 +33,7 @@ def statements(world: World) -> Iterator[list[str]]:
     def hear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         told.append(statement)
 
-    engines = [world.house.cases._engine.sync_engine, world.log._engine.sync_engine]
+    engines = [each.sync_engine for each in (world.house.cases._engine, world.log._engine, world.log._readers)]
     for engine in engines:
         event.listen(engine, "before_cursor_execute", hear)
     yield told
@@ -105,6 +105,25 @@ async def test_an_id_that_is_not_ones_own_makes_the_same_answer_and_the_same_wor
         assert said == first_said, what
         assert told == first_told, what
         assert [entry["outcome"] for entry in entries] == ["REFUSED"] * len(first_entries), what
+
+
+async def test_an_entry_that_is_not_ones_own_makes_the_same_answer_and_the_same_work(world: World) -> None:
+    case_id = await world.opened(CaseKind.ESTATE, FATHER, WIFE)
+    foreign, *_ = (await world.ask(QUESTIONS["estateCase"], {"id": case_id}, token=world.token(WIFE))).entry_ids
+    question = "query($id: ID!) { accessEntry(id: $id) { at disclosed { coordinates } } }"
+
+    async def asked(entry_id: str) -> tuple[str, list[str]]:
+        with statements(world) as told:
+            reply = await world.ask(question, {"id": entry_id}, token=world.token(STRANGER))
+        return bare(reply), told
+
+    await asked("first")  # a person's first entry of the year makes their key
+    found = {each: await asked(each) for each in (str(uuid4()), foreign, foreign.upper(), case_id, "", "words")}
+    said, told = found.popitem()[1]
+    assert "entry" in "".join(told)
+    assert '"accessEntry": null' in said
+    for each in found.values():
+        assert each == (said, told)
 
 
 async def test_who_holds_a_mandate_on_a_protected_persons_case_reads_the_same_words(
