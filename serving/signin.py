@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, JWKRegistry, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from auth.keys import Get, public_key
 from auth.token import AHEAD, ASSURANCE, LEEWAY, Keys
@@ -35,11 +35,12 @@ ACR: Final = {assurance: acr for acr, assurance in ASSURANCE.items()}
 ALGORITHMS: Final = ("ES256", "PS256")
 """Of ID tokens. Both hash with SHA-256, which `at_hash` follows."""
 
-_ORDER: Final = tuple(ASSURANCE.values())
-_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
 ClientKey = ECKey | RSAKey
 """Signs with ES256 or PS256."""
+
+_ORDER: Final = tuple(ASSURANCE.values())
+_KINDS: Final[Mapping[str, type[ClientKey]]] = {"EC": ECKey, "RSA": RSAKey}
+_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 Post = Callable[[str, Mapping[str, str], str], Awaitable[tuple[int, bytes, str | None]]]
 """For a URL, a form and a DPoP proof: status, body and `DPoP-Nonce`; raises OSError when there is none.
@@ -284,20 +285,18 @@ def client_key(file: Path) -> ClientKey:
     wanted = f"{file}: give a private key as JWK or PEM, P-256 or RSA of 2048 to 4096 bits"
     try:
         text = file.read_text("ascii")
-        if text.lstrip().startswith("{"):
-            key = JWKRegistry.import_key(orjson.loads(text))
-        else:
-            key = RSAKey.import_key(text) if _is_rsa(text) else ECKey.import_key(text)
+        jwk = orjson.loads(text) if text.lstrip().startswith("{") else None
+        key: ClientKey = _KINDS[jwk["kty"] if jwk else _kind(text)].import_key(jwk or text)
         public_key(key.as_dict(private=False))  # of a kind and size that is taken
     except (JoseError, OSError, ValueError, KeyError, TypeError) as wrong:
         raise ValueError(wanted) from wrong
-    if not isinstance(key, ClientKey) or not key.is_private:
+    if not key.is_private:
         raise ValueError(wanted)
     return key
 
 
-def _is_rsa(pem: str) -> bool:
-    return isinstance(load_pem_private_key(pem.encode(), password=None), RSAPrivateKey)
+def _kind(pem: str) -> str:
+    return "RSA" if isinstance(load_pem_private_key(pem.encode(), password=None), RSAPrivateKey) else "EC"
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float:
