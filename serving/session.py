@@ -190,7 +190,7 @@ class BrowserSessions:
         """Who is signed in. To look is not to use: the end comes no later by it."""
         session = await self.session(request.cookies.get(COOKIE))
         if session is None:
-            return JSONResponse({"login": LOGIN}, 401, {"Cache-Control": "no-store", "WWW-Authenticate": "Bearer"})
+            return JSONResponse({"login": LOGIN}, 401, {"Cache-Control": "no-store", "WWW-Authenticate": "DPoP"})
         told = {
             "name": session.kept.name,
             "assurance": session.kept.assurance.name,
@@ -273,7 +273,7 @@ def _refusal(headers: Headers, status: int, said: dict[str, Any]) -> Response:
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": caller_uuid(headers.get("x-request-id")) or str(uuid4()),
-        **({"WWW-Authenticate": "Bearer"} if status == 401 else {}),
+        **({"WWW-Authenticate": "DPoP"} if status == 401 else {}),
     }
     media_type = GRAPHQL if accepted == GRAPHQL else JSON
     return Response(msgspec.json.encode({"errors": [said]}), status, sent, f"{media_type}; charset=utf-8")

@@ -231,7 +231,7 @@ async def test_without_a_session_nobody_is_signed_in(world: World, browser: Brow
     for cookie in ("guessed", ""):
         seen = await browser.graphql({**OURS, "Cookie": f"{COOKIE}={cookie}"})
         assert (seen.status, seen.error) == (401, {"code": "UNAUTHENTICATED", "loginUrl": "/session/login"})
-        assert seen.headers["WWW-Authenticate"] == "Bearer"
+        assert seen.headers["WWW-Authenticate"] == "DPoP"
     assert await world.rows() == []
 
 
