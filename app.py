@@ -144,7 +144,7 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Ma
             agencies={agency: agencies[agency] for agency in needed},
             tax_issuer=agencies[Agency.TAX] if its.production else TAX_ISSUER,
             callback_url=f"{its.origin or origin}/callbacks/finance",
-            portal=_portal(data, its.origin or origin) if endpoints and not its.issuer else None,
+            portal=_portal(its, data, its.known_origin or origin),
         )
         yield wiring, endpoints["controls"] if endpoints else {}
 
@@ -180,12 +180,17 @@ def _embedded(its: Settings, data: Path, origin: str) -> Iterator[Callable[[], d
             child.wait(timeout=10)
 
 
-def _portal(data: Path, origin: str) -> "Portal":
-    """The sandbox's own client, with the key that the sandbox made for it."""
+def _portal(its: Settings, data: Path, origin: str) -> "Portal | None":
+    """The client that settings name, or the sandbox's own with the key that the sandbox made for it."""
     from sandbox.issuer import PORTAL_KEY, signing_key
     from serving.program import Portal
+    from serving.session import CALLBACK
+    from serving.signin import client_key
 
-    return Portal(CLIENT, signing_key(data / "sandbox" / PORTAL_KEY), origin)
+    back = its.portal_redirect_uri or f"{origin}{CALLBACK}"
+    if its.portal_client_id and its.portal_key_file:
+        return Portal(its.portal_client_id, client_key(its.portal_key_file), origin, back)
+    return None if its.issuer else Portal(CLIENT, signing_key(data / "sandbox" / PORTAL_KEY), origin, back)
 
 
 def _id_root(its: Settings) -> bytes:

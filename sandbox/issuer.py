@@ -68,6 +68,7 @@ class Issuer:
         auth_time: datetime | None = None,
         jkt: str | None = None,
         on_behalf_of: Subject | None = None,
+        scope: str | None = None,
     ) -> str:
         """Access token of a persona who signed in at `auth_time` (now) with the assurance `acr`; `case` narrows it.
 
@@ -88,7 +89,14 @@ class Issuer:
         }
         named = persona.title.partition(",")[0] if persona.office else None
         act = {"sub": persona.subject} if on_behalf_of else None
-        said = {"office": persona.office, "agency": persona.agency, "name": named, "case": case, "act": act}
+        said = {
+            "office": persona.office,
+            "agency": persona.agency,
+            "name": named,
+            "case": case,
+            "act": act,
+            "scope": scope,
+        }
         claims |= {name: value for name, value in said.items() if value is not None}
         if jkt is not None:
             claims["cnf"] = {"jkt": jkt}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import strawberry
@@ -18,7 +19,6 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from joserfc.jwk import ECKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -53,9 +53,9 @@ from serving.drain import Drain
 from serving.endpoint import Endpoint
 from serving.health import Health
 from serving.metrics import Metrics
-from serving.session import BrowserSessions
+from serving.session import BrowserSessions, unconfigured
 from serving.settings import Settings
-from serving.signin import RelyingParty, posting
+from serving.signin import ClientKey, RelyingParty, posting
 
 LARGEST_KEYS = 64 * 1024
 LARGEST_CALLBACK = 1024 * 1024
@@ -105,8 +105,9 @@ class Portal:
     """What our own portal signs people in with, and where browsers find it."""
 
     client_id: str
-    key: ECKey = field(repr=False)
+    key: ClientKey = field(repr=False)
     origin: str
+    redirect_uri: str
 
 
 class Program:
@@ -236,8 +237,8 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         browser = _browser_sessions(wiring, keys, http, cases, clock)
         yield Starlette(
             routes=[
-                Route("/graphql", browser.guarded(endpoint) if browser else endpoint),
-                *(browser.routes() if browser else []),
+                Route("/graphql", browser.guarded(endpoint, settings.known_origin) if browser else endpoint),
+                *(browser.routes() if browser else unconfigured()),
                 Route("/callbacks/{agency}", _callback(house, finance_keys), methods=["POST"]),
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
@@ -255,15 +256,17 @@ def _browser_sessions(
         return None
     issuer = RelyingParty(
         issuer=wiring.issuer,
+        audience=wiring.audience,
         client_id=portal.client_id,
         key=portal.key,
-        redirect_uri=f"{portal.origin}/session/callback",
+        redirect_uri=portal.redirect_uri,
         keys=keys,
         get=getting(http),
         post=posting(http),
         clock=clock,
     )
-    return BrowserSessions(issuer, cases.sessions(), wiring.id_root, portal.origin, clock)
+    callback = urlsplit(portal.redirect_uri).path
+    return BrowserSessions(issuer, cases.sessions(), wiring.id_root, portal.origin, clock, callback)
 
 
 def _now() -> datetime:

@@ -1,9 +1,10 @@
 """The portal's session: a browser has an opaque cookie, and the tokens stay here (backend for frontend).
 
 Sources: OAuth 2.0 for Browser-Based Applications §6.1, RFC 6265bis (`__Host-`), Fetch Metadata Request Headers.
-A session ends after 15 minutes without a question, after 8 hours, with its access token, and at once by signing out.
-Each sign-in and step-up begins a new one. What is kept is sealed under a key that our root and the cookie make
-together.
+Its tokens are bound to a key that each session has of its own (RFC 9449): GraphQL asked with the cookie goes on with
+token and proof, through the same door as everybody's. A session ends after 15 minutes without a question, after 8
+hours, with its access token, and at once by signing out. Each sign-in and step-up begins a new one. What is kept is
+sealed under a key that our root and the cookie make together.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ import msgspec
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from joserfc.jwk import ECKey
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -32,6 +34,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cases.sessions import SessionRecord, Sessions
 from schema.viewer import Assurance
 from serving.endpoint import GRAPHQL, JSON, caller_uuid, error, negotiated
+from serving.possession import proof
 from serving.signin import Attempt, DeniedError, IssuerUnavailableError, RelyingParty, SignInError
 
 T = TypeVar("T")
@@ -39,6 +42,8 @@ T = TypeVar("T")
 COOKIE: Final = "__Host-onestop"
 ATTEMPT_COOKIE: Final = "__Host-onestop-signin"
 LOGIN: Final = "/session/login"
+LOGOUT: Final = "/session/logout"
+CALLBACK: Final = "/session/callback"
 CSRF: Final = "x-onestop-csrf"
 IDLE: Final = timedelta(minutes=15)
 ABSOLUTE: Final = timedelta(hours=8)
@@ -54,6 +59,7 @@ class Kept(msgspec.Struct, frozen=True):
     """What a session holds, sealed."""
 
     access_token: str
+    key: dict[str, str | list[str]]
     until: datetime
     assurance: Assurance
     name: str | None
@@ -81,24 +87,26 @@ class BrowserSessions:
         id_root: bytes,
         origin: str,
         clock: Callable[[], datetime],
+        callback: str = CALLBACK,
     ) -> None:
         self._issuer = issuer
         self._sessions = sessions
         self._key = hashlib.sha256(b"onestop/session/1" + id_root).digest()
         self._origin = origin
         self._clock = clock
+        self._callback_path = callback
 
     def routes(self) -> list[Route]:
         return [
             Route(LOGIN, self._login),
-            Route("/session/callback", self._callback),
-            Route("/session/logout", self._logout, methods=["POST"]),
+            Route(self._callback_path, self._callback),
+            Route(LOGOUT, self._logout, methods=["POST"]),
             Route("/session", self._who),
         ]
 
-    def guarded(self, endpoint: ASGIApp) -> ASGIApp:
-        """The endpoint, which then takes the cookie for a token."""
-        return _Guarded(self, endpoint)
+    def guarded(self, endpoint: ASGIApp, origin: str | None = None) -> ASGIApp:
+        """The endpoint, which then takes the cookie for a token; `origin` is what it takes itself to be called."""
+        return _Guarded(self, endpoint, origin)
 
     async def session(self, cookie: str | None) -> Session | None:
         """The session of a cookie, if it lasts."""
@@ -107,6 +115,11 @@ class BrowserSessions:
         kept = _opened(self._key_with(cookie), record.kept, record.id_hash, Kept)
         session = kept and Session(record, kept)
         return session if session and self._clock() < session.until else None
+
+    def proof(self, session: Session, method: str, url: str) -> str:
+        """That the session holds its key, for one request that it is used for."""
+        key = ECKey.import_key(session.kept.key)
+        return proof(key, method, url, self._clock(), token=session.kept.access_token)
 
     async def in_use(self, session: Session) -> None:
         """Put off the end of a session that somebody uses."""
@@ -155,7 +168,7 @@ class BrowserSessions:
         except SignInError as failed:
             return _without_attempt(_failed(failed, back))
         cookie = secrets.token_urlsafe(32)
-        kept = Kept(who.access_token, who.until, who.assurance, who.name)
+        kept = Kept(who.access_token, _jwk(who.key), who.until, who.assurance, who.name)
         sealed = _sealed(self._key_with(cookie), kept, _hash(cookie))
         before = request.cookies.get(COOKIE)
         await self._sessions.purge(now - ABSOLUTE, now - IDLE)
@@ -177,7 +190,7 @@ class BrowserSessions:
         """Who is signed in. To look is not to use: the end comes no later by it."""
         session = await self.session(request.cookies.get(COOKIE))
         if session is None:
-            return JSONResponse({"login": LOGIN}, 401, {"Cache-Control": "no-store", "WWW-Authenticate": "Bearer"})
+            return JSONResponse({"login": LOGIN}, 401, {"Cache-Control": "no-store", "WWW-Authenticate": "DPoP"})
         told = {
             "name": session.kept.name,
             "assurance": session.kept.assurance.name,
@@ -198,11 +211,25 @@ class BrowserSessions:
         return hmac.digest(self._key, cookie.encode(), "sha256")
 
 
+def unconfigured() -> list[Route]:
+    """The same places where no client is registered for the portal: nobody can sign in."""
+
+    async def refuse(_request: Request) -> Response:
+        said = error(
+            "Nobody signs in by browser here: set ONESTOP_PORTAL_CLIENT_ID and ONESTOP_PORTAL_KEY_FILE.",
+            code="SIGN_IN_NOT_CONFIGURED",
+        )
+        return JSONResponse({"errors": [said]}, 404, {"Cache-Control": "no-store"})
+
+    return [Route(path, refuse, methods=["GET", "POST"]) for path in ("/session", LOGIN, LOGOUT, CALLBACK)]
+
+
 class _Guarded:
     """GraphQL for a browser with our cookie. A request that brings a token of its own passes as it is."""
 
-    def __init__(self, sessions: BrowserSessions, endpoint: ASGIApp) -> None:
+    def __init__(self, sessions: BrowserSessions, endpoint: ASGIApp, origin: str | None) -> None:
         self._sessions = sessions
+        self._origin = origin
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -223,7 +250,9 @@ class _Guarded:
         asked = {**scope, "headers": list(scope["headers"])}
         changed = MutableHeaders(scope=asked)
         del changed["cookie"]
-        changed["authorization"] = f"Bearer {session.kept.access_token}"
+        changed["authorization"] = f"DPoP {session.kept.access_token}"
+        origin = self._origin or f"{scope['scheme']}://{headers.get('host', '')}"
+        changed["dpop"] = self._sessions.proof(session, scope["method"], f"{origin}{scope['path']}")
         await self._endpoint(asked, receive, send)
 
 
@@ -244,7 +273,7 @@ def _refusal(headers: Headers, status: int, said: dict[str, Any]) -> Response:
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": caller_uuid(headers.get("x-request-id")) or str(uuid4()),
-        **({"WWW-Authenticate": "Bearer"} if status == 401 else {}),
+        **({"WWW-Authenticate": "DPoP"} if status == 401 else {}),
     }
     media_type = GRAPHQL if accepted == GRAPHQL else JSON
     return Response(msgspec.json.encode({"errors": [said]}), status, sent, f"{media_type}; charset=utf-8")
@@ -280,6 +309,11 @@ def _once(pairs: list[tuple[str, str]]) -> Mapping[str, str]:
     if len(dict(pairs)) != len(pairs):
         raise SignInError("A parameter is there twice.")
     return dict(pairs)
+
+
+def _jwk(key: ECKey) -> dict[str, str | list[str]]:
+    private = key.as_dict(private=True)
+    return {name: str(private[name]) for name in ("kty", "crv", "x", "y", "d")}
 
 
 def _hash(cookie: str) -> str:

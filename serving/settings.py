@@ -5,6 +5,7 @@ The names are those of contract/blackbox.md; docs/settings.md lists them all, an
 
 import difflib
 import ipaddress
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,9 @@ T = TypeVar("T")
 AGENCIES: Final = ("REGISTRY", "LAND", "FINANCE", "PENSIONS", "TAX", "HEALTH", "VEHICLES", "WELFARE")
 MODES: Final = ("sandbox", "production")
 CONFIG: Final = "ONESTOP_CONFIG"
+
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,256}")
+_CALLBACK: Final = re.compile(r"/session/(?!log(?:in|out)$)[A-Za-z0-9_-]{1,64}")
 
 SANDBOX_MARK: Final = b"onestop-sandbox"
 """Stands somewhere in every key file the sandbox makes, so that production can refuse it."""
@@ -38,6 +42,9 @@ NAMES: Final = frozenset(
         "ONESTOP_ISSUER",
         "ONESTOP_AUDIENCE",
         "ONESTOP_ORIGIN",
+        "ONESTOP_PORTAL_CLIENT_ID",
+        "ONESTOP_PORTAL_KEY_FILE",
+        "ONESTOP_PORTAL_REDIRECT_URI",
         "ONESTOP_DEADLINE_MS",
         "ONESTOP_TRUSTED_DOCUMENTS",
         "ONESTOP_INTROSPECTION",
@@ -85,6 +92,9 @@ class Settings:
     issuer: str | None = None
     audience: str | None = None
     origin: str | None = None
+    portal_client_id: str | None = None
+    portal_key_file: Path | None = None
+    portal_redirect_uri: str | None = None
     deadline_ms: int = 8000
     trusted_documents: bool = False
     introspection: bool = True
@@ -138,6 +148,9 @@ class Settings:
             issuer=given.taken("ONESTOP_ISSUER", _web_url, None),
             audience=given.taken("ONESTOP_AUDIENCE", str, None),
             origin=given.taken("ONESTOP_ORIGIN", _origin, None),
+            portal_client_id=given.taken("ONESTOP_PORTAL_CLIENT_ID", _client_id, None),
+            portal_key_file=given.taken("ONESTOP_PORTAL_KEY_FILE", _client_key_file, None),
+            portal_redirect_uri=given.taken("ONESTOP_PORTAL_REDIRECT_URI", _web_url, None),
             deadline_ms=given.taken("ONESTOP_DEADLINE_MS", _between(1, 600_000), 8000),
             trusted_documents=given.taken("ONESTOP_TRUSTED_DOCUMENTS", _switch, production),
             introspection=given.taken("ONESTOP_INTROSPECTION", _switch, not production),
@@ -145,9 +158,26 @@ class Settings:
             agencies=agencies,
             limits=Limits(in_flight=given.taken("ONESTOP_IN_FLIGHT", _between(1, 100_000), Limits().in_flight)),
         )
+        given.problems.extend(_portal_problems(settings))
         if given.problems:
             raise SettingsError(given.problems)
         return settings
+
+
+def _portal_problems(settings: Settings) -> Iterator[str]:
+    """Client and key go together, at an issuer that is set; browsers come back to a place of ours."""
+    if (settings.portal_client_id is None) != (settings.portal_key_file is None):
+        missing = "CLIENT_ID" if settings.portal_client_id is None else "KEY_FILE"
+        yield f"ONESTOP_PORTAL_{missing}: missing; set ONESTOP_PORTAL_CLIENT_ID and ONESTOP_PORTAL_KEY_FILE, or neither"
+    elif settings.portal_client_id is not None and settings.issuer is None:
+        yield "ONESTOP_ISSUER: missing; ONESTOP_PORTAL_CLIENT_ID is a client of an issuer that is not the sandbox's"
+    if settings.portal_redirect_uri is None:
+        return
+    if settings.portal_client_id is None:
+        yield "ONESTOP_PORTAL_REDIRECT_URI: drop it, or set ONESTOP_PORTAL_CLIENT_ID, which it is registered for"
+    place = urlsplit(settings.portal_redirect_uri)
+    if f"{place.scheme}://{place.netloc}" != settings.known_origin or not _CALLBACK.fullmatch(place.path):
+        yield "ONESTOP_PORTAL_REDIRECT_URI: use ONESTOP_ORIGIN and a path such as /session/callback"
 
 
 def problems(settings: Settings, workers: int) -> list[str]:
@@ -206,6 +236,9 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_ISSUER": settings.issuer,
         "ONESTOP_AUDIENCE": settings.audience,
         "ONESTOP_ORIGIN": settings.origin,
+        "ONESTOP_PORTAL_CLIENT_ID": settings.portal_client_id,
+        "ONESTOP_PORTAL_KEY_FILE": settings.portal_key_file,
+        "ONESTOP_PORTAL_REDIRECT_URI": settings.portal_redirect_uri,
         "ONESTOP_DEADLINE_MS": settings.deadline_ms,
         "ONESTOP_TRUSTED_DOCUMENTS": "on" if settings.trusted_documents else "off",
         "ONESTOP_INTROSPECTION": "on" if settings.introspection else "off",
@@ -303,6 +336,19 @@ def _between(low: int, high: int) -> Callable[[str], int]:
 def _file(text: str) -> Path:
     if not Path(text).is_file():
         raise ValueError(f"no file {text}; name one that exists")
+    return Path(text)
+
+
+def _client_id(text: str) -> str:
+    if not _VISIBLE.fullmatch(text):
+        raise ValueError("use the id that the issuer gave, at most 256 visible characters")
+    return text
+
+
+def _client_key_file(text: str) -> Path:
+    from serving.signin import client_key  # noqa: PLC0415 - a token should not wait for an HTTP client to be loaded
+
+    client_key(_file(text))
     return Path(text)
 
 

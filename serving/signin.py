@@ -1,29 +1,33 @@
 """Signing somebody in at the issuer: the client's side of the code flow, with PKCE and a key of our own.
 
-Sources: OpenID Connect Core §3.1 (code flow, ID token), RFC 7636 (S256), RFC 7523 (private_key_jwt), RFC 9207 (`iss`),
-RFC 9470 (`acr_values`, `max_age`), RFC 9700 (what a client must compare).
+Sources: OpenID Connect Core §3.1 (code flow, ID token), RFC 7636 (S256), RFC 7523 (private_key_jwt), RFC 8707
+(`resource`), RFC 9207 (`iss`), RFC 9449 §5 (tokens bound to a key), RFC 9470 (`acr_values`, `max_age`), RFC 9700 (what
+a client must compare).
 """
 
-import base64
 import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
 import orjson
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 
-from auth.keys import Get
+from auth.keys import Get, public_key
 from auth.token import AHEAD, ASSURANCE, LEEWAY, Keys
 from schema.viewer import Assurance
+from serving.possession import new_key, proof, spelled
 
 METADATA_FRESH: Final = timedelta(minutes=10)
 LARGEST_ANSWER: Final = 64 * 1024
@@ -31,11 +35,18 @@ ACR: Final = {assurance: acr for acr, assurance in ASSURANCE.items()}
 ALGORITHMS: Final = ("ES256", "PS256")
 """Of ID tokens. Both hash with SHA-256, which `at_hash` follows."""
 
+ClientKey = ECKey | RSAKey
+"""Signs with ES256 or PS256."""
+
 _ORDER: Final = tuple(ASSURANCE.values())
+_KINDS: Final[Mapping[str, type[ClientKey]]] = {"EC": ECKey, "RSA": RSAKey}
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-Post = Callable[[str, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
-"""A form's status and body; raises OSError when there is none. Redirects are not followed and the size is bounded."""
+Post = Callable[[str, Mapping[str, str], str], Awaitable[tuple[int, bytes, str | None]]]
+"""For a URL, a form and a DPoP proof: status, body and `DPoP-Nonce`; raises OSError when there is none.
+
+Redirects are not followed and the size is bounded.
+"""
 
 
 class SignInError(Exception):
@@ -70,9 +81,10 @@ class Attempt(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who signed in, and the access token to ask with until then."""
+    """Who signed in, and the access token to ask with until then, with the key that it is bound to."""
 
     access_token: str = field(repr=False)
+    key: ECKey = field(repr=False)
     until: datetime
     assurance: Assurance
     name: str | None
@@ -85,8 +97,9 @@ class RelyingParty:
         self,
         *,
         issuer: str,
+        audience: str,
         client_id: str,
-        key: ECKey,
+        key: ClientKey,
         redirect_uri: str,
         keys: Keys,
         get: Get,
@@ -94,6 +107,7 @@ class RelyingParty:
         clock: Callable[[], datetime],
     ) -> None:
         self._issuer = issuer
+        self._audience = audience
         self._client_id = client_id
         self._key = key
         self._redirect_uri = redirect_uri
@@ -105,7 +119,6 @@ class RelyingParty:
 
     async def address(self, attempt: Attempt, ui_locales: str | None = None) -> str:
         """Where the browser is sent to."""
-        digest = hashlib.sha256(attempt.verifier.encode()).digest()
         asked = {
             "response_type": "code",
             "client_id": self._client_id,
@@ -113,8 +126,9 @@ class RelyingParty:
             "scope": "openid profile",
             "state": attempt.state,
             "nonce": attempt.nonce,
-            "code_challenge": _spelled(digest),
+            "code_challenge": spelled(hashlib.sha256(attempt.verifier.encode()).digest()),
             "code_challenge_method": "S256",
+            "resource": self._audience,
         }
         if attempt.assurance is not None:
             asked["acr_values"] = ACR[attempt.assurance]
@@ -137,17 +151,18 @@ class RelyingParty:
             raise DeniedError("The person went back.")
         if "error" in said or "code" not in said:
             raise SignInError("The issuer refused.")
-        told = await self._redeemed(metadata["token_endpoint"], said["code"], attempt.verifier)
+        key = new_key()
+        told = await self._redeemed(metadata["token_endpoint"], said["code"], attempt.verifier, key)
         access_token, lasts_s = told.get("access_token"), told.get("expires_in")
         if not isinstance(access_token, str) or not isinstance(lasts_s, int) or isinstance(lasts_s, bool):
             raise SignInError("The issuer gave no access token, or one without an end.")
-        if str(told.get("token_type")).lower() != "bearer":
-            raise SignInError("The issuer gave a token of another kind.")
+        if str(told.get("token_type")).lower() != "dpop":
+            raise SignInError("The issuer gave a token that is not bound to our key.")
         claims = await self._identity(told.get("id_token"))
         assurance = self._checked(claims, attempt, access_token)
         name = claims.get("name")
         until = self._clock() + timedelta(seconds=lasts_s)
-        return SignedIn(access_token, until, assurance, name if isinstance(name, str) else None)
+        return SignedIn(access_token, key, until, assurance, name if isinstance(name, str) else None)
 
     async def _described(self) -> Mapping[str, Any]:
         now = self._clock()
@@ -162,28 +177,39 @@ class RelyingParty:
             self._metadata = now, found
         return self._metadata[1]
 
-    async def _redeemed(self, endpoint: str, code: str, verifier: str) -> Mapping[str, Any]:
+    async def _redeemed(self, endpoint: str, code: str, verifier: str, key: ECKey) -> Mapping[str, Any]:
+        """What the issuer gives for the code. One that wants a nonce in the proof says so once (RFC 9449 §8)."""
+        status, told, nonce = await self._asked(endpoint, code, verifier, proof(key, "POST", endpoint, self._clock()))
+        if status == 400 and told.get("error") == "use_dpop_nonce" and nonce:
+            again = proof(key, "POST", endpoint, self._clock(), nonce=nonce)
+            status, told, _ = await self._asked(endpoint, code, verifier, again)
+        if status != 200:
+            raise SignInError("The issuer did not take the code.")
+        return told
+
+    async def _asked(
+        self, endpoint: str, code: str, verifier: str, shown: str
+    ) -> tuple[int, Mapping[str, Any], str | None]:
         form = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self._redirect_uri,
             "code_verifier": verifier,
+            "resource": self._audience,
             "client_assertion_type": _ASSERTION,
             "client_assertion": self._assertion(),
         }
         try:
-            status, body = await self._post(endpoint, form)
+            status, body, nonce = await self._post(endpoint, form, shown)
         except OSError as error:
             raise IssuerUnavailableError("The issuer gives no tokens now.") from error
-        if status != 200:
-            raise SignInError("The issuer did not take the code.")
         try:
             told = orjson.loads(body)
         except ValueError as error:
             raise SignInError("The issuer's answer is no JSON.") from error
         if not isinstance(told, dict):
             raise SignInError("The issuer's answer is no object.")
-        return told
+        return status, told, nonce
 
     def _assertion(self) -> str:
         now = int(self._clock().timestamp())
@@ -195,8 +221,9 @@ class RelyingParty:
             "exp": now + 60,
             "jti": secrets.token_urlsafe(16),
         }
-        header = {"alg": "ES256", "kid": self._key.thumbprint()}
-        return jwt.encode(header, claims, self._key, algorithms=["ES256"])
+        algorithm = "ES256" if isinstance(self._key, ECKey) else "PS256"
+        header = {"alg": algorithm, "kid": self._key.kid or self._key.thumbprint()}
+        return jwt.encode(header, claims, self._key, algorithms=[algorithm])
 
     async def _identity(self, token: Any) -> dict[str, Any]:
         """The ID token's claims, if the issuer signed them."""
@@ -222,7 +249,7 @@ class RelyingParty:
             raise SignInError("The ID token names nobody.")
         if _time(claims, "exp") + LEEWAY.total_seconds() <= now or _time(claims, "iat") > now + AHEAD.total_seconds():
             raise SignInError("The ID token is not of this time.")
-        half = _spelled(hashlib.sha256(access_token.encode()).digest()[:16])
+        half = spelled(hashlib.sha256(access_token.encode()).digest()[:16])
         if claims.get("at_hash", half) != half:
             raise SignInError("The ID token belongs to another access token.")
         oldest = None if attempt.max_age_s is None else now - attempt.max_age_s - LEEWAY.total_seconds()
@@ -237,21 +264,39 @@ class RelyingParty:
 def posting(http: aiohttp.ClientSession) -> Post:
     """Forms sent over `http`."""
 
-    async def post(url: str, form: Mapping[str, str]) -> tuple[int, bytes]:
+    async def post(url: str, form: Mapping[str, str], shown: str) -> tuple[int, bytes, str | None]:
         try:
-            async with http.post(url, data=form, allow_redirects=False) as reply:
+            async with http.post(url, data=form, headers={"DPoP": shown}, allow_redirects=False) as reply:
                 body = await reply.content.read(LARGEST_ANSWER + 1)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OSError(type(error).__name__) from error
         if len(body) > LARGEST_ANSWER:
             raise OSError("too large")
-        return reply.status, body
+        return reply.status, body, reply.headers.get("DPoP-Nonce")
 
     return post
 
 
-def _spelled(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+def client_key(file: Path) -> ClientKey:
+    """The private key, as JWK or PEM, that we prove ourselves with; raises ValueError for any other file.
+
+    Its id is the JWK's own `kid`, else its thumbprint.
+    """
+    wanted = f"{file}: give a private key as JWK or PEM, P-256 or RSA of 2048 to 4096 bits"
+    try:
+        text = file.read_text("ascii")
+        jwk = orjson.loads(text) if text.lstrip().startswith("{") else None
+        key: ClientKey = _KINDS[jwk["kty"] if jwk else _kind(text)].import_key(jwk or text)
+        public_key(key.as_dict(private=False))  # of a kind and size that is taken
+    except (JoseError, OSError, ValueError, KeyError, TypeError) as wrong:
+        raise ValueError(wanted) from wrong
+    if not key.is_private:
+        raise ValueError(wanted)
+    return key
+
+
+def _kind(pem: str) -> str:
+    return "RSA" if isinstance(load_pem_private_key(pem.encode(), password=None), RSAPrivateKey) else "EC"
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float:

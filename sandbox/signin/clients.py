@@ -20,12 +20,16 @@ EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 @dataclass(frozen=True, slots=True)
 class Client(ClientMixin):
-    """A registered client. With a `key` it is confidential; `redirect` matches a redirect URI as a whole."""
+    """A registered client. With a `key` it is confidential; `redirect` matches a redirect URI as a whole.
+
+    `after_logout` are the places to return to when somebody has signed out.
+    """
 
     client_id: str
     redirect: re.Pattern[str]
     grants: frozenset[str]
     key: ECKey | None = None
+    after_logout: frozenset[str] = frozenset()
 
     def get_client_id(self) -> str:
         return self.client_id
@@ -54,6 +58,6 @@ def registered(portal_origin: str, portal_key: ECKey) -> Mapping[str, Client]:
     portal = re.compile(re.escape(f"{portal_origin}/session/callback"))
     app = re.compile(r"http://(?:127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?/callback")
     return {
-        PORTAL: Client(PORTAL, portal, frozenset({CODE, EXCHANGE}), portal_key),
+        PORTAL: Client(PORTAL, portal, frozenset({CODE, EXCHANGE}), portal_key, frozenset({f"{portal_origin}/"})),
         APP: Client(APP, app, frozenset({CODE})),
     }

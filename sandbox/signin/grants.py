@@ -1,7 +1,8 @@
 """What the sign-in hands out, and for what: Authlib's grants over our personas.
 
 Sources: RFC 6749 §4.1 (codes), RFC 7636 (PKCE), RFC 7523 (private_key_jwt), RFC 8693 (token exchange), RFC 9207 (`iss`
-in the answer), RFC 9470 and OpenID Connect Core §3.1.2.1 (`acr_values`, `max_age`), RFC 8707 (`resource`).
+in the answer), RFC 9449 §5 (tokens bound to a key), RFC 9470 and OpenID Connect Core §3.1.2.1 (`acr_values`,
+`max_age`), RFC 8707 (`resource`).
 
 Nobody stays signed in here: every request asks who it is, so a sign-in is never older than its code and any `max_age`
 is kept.
@@ -35,6 +36,7 @@ from starlette.responses import JSONResponse, Response
 
 from sandbox.issuer import Issuer
 from sandbox.personas import PERSONAS, PersonaRecord
+from sandbox.proof import ProofError, Proofs
 from sandbox.signin.clients import EXCHANGE, SCOPES, Client
 
 LEVELS: Final[Mapping[str, Literal[1, 2, 3]]] = {
@@ -53,6 +55,12 @@ class UnmetAuthenticationError(OAuth2Error):
     """None of the wanted assurances is one that there is (RFC 9470 §5)."""
 
     error = "unmet_authentication_requirements"
+
+
+class InvalidProofError(OAuth2Error):
+    """The proof of possession is none for this request (RFC 9449 §5)."""
+
+    error = "invalid_dpop_proof"
 
 
 class InvalidTargetError(OAuth2Error):
@@ -105,9 +113,11 @@ class Code(AuthorizationCodeMixin):
 class Asked(OAuth2Request):
     """A request as Authlib reads one; what it carries is the same in a query and in a form."""
 
-    def __init__(self, method: str, uri: str, given: Mapping[str, str]) -> None:
+    def __init__(self, method: str, uri: str, given: Mapping[str, str], dpop: str | None = None) -> None:
         super().__init__(method, uri)
         self.payload = BasicOAuth2Payload(given)
+        self.dpop = dpop
+        self.jkt: str | None = None
         self._given = given
 
     @property
@@ -131,6 +141,10 @@ class Server(AuthorizationServer):
         self.audience = audience
         self.now = now
         self.codes: dict[str, Code] = {}
+        self.proofs = Proofs()
+        self.redeemed: dict[str, tuple[str, datetime]] = {}
+        """Codes and the ids of the tokens that they were good for, until these end."""
+        self._revoked: set[str] = set()
         self.register_client_auth_method("private_key_jwt", _PrivateKeyJwt(self))
         self.register_grant(_CodeGrant, [_S256(required=True), _IdToken(self)])
         self.register_grant(_ExchangeGrant)
@@ -147,8 +161,37 @@ class Server(AuthorizationServer):
     def save_token(self, token: Any, request: Any) -> None:
         """Tokens carry all that is in them."""
 
-    def generate_token(self, *, client: Client, user: SignedIn, scope: str, **_: Any) -> dict[str, Any]:
-        """An access token (RFC 9068) for who has signed in."""
+    def own(self, token: str) -> dict[str, Any]:
+        """Claims of an access token of ours that is good now; raises JoseError or ValueError."""
+        read = jwt.decode(token, self.issuer.key, algorithms=["ES256"])
+        wanted: Any = {
+            "iss": {"essential": True, "value": self.issuer.issuer_url},
+            "aud": {"essential": True, "value": self.audience},
+            "exp": {"essential": True},
+        }
+        jwt.JWTClaimsRegistry(now=int(self.now().timestamp()), **wanted).validate(read.claims)
+        if read.header.get("typ") != "at+jwt" or read.claims["jti"] in self._revoked:
+            raise ValueError("no access token, or a revoked one")
+        return dict(read.claims)
+
+    def revoke_what_came_of(self, code: str) -> None:
+        """Somebody brought a code again: one of the two stole it, so nobody keeps the token (RFC 6749 §4.1.2)."""
+        if code in self.redeemed:
+            self._revoked.add(self.redeemed[code][0])
+
+    def note_redeemed(self, code: str, token: str) -> None:
+        """Remember what came of a code for as long as it is good."""
+        now = self.now()
+        over = {each: jti for each, (jti, until) in self.redeemed.items() if until <= now}
+        for each, jti in over.items():
+            del self.redeemed[each]
+            self._revoked.discard(jti)
+        self.redeemed[code] = self.own(token)["jti"], now + TOKEN_LASTS
+
+    def generate_token(
+        self, *, client: Client, user: SignedIn, scope: str, jkt: str | None, **_: Any
+    ) -> dict[str, Any]:
+        """An access token (RFC 9068) for who has signed in, bound to the key with this thumbprint."""
         token = self.issuer.token(
             user.persona,
             audience=self.audience,
@@ -157,10 +200,12 @@ class Server(AuthorizationServer):
             ttl=TOKEN_LASTS,
             now=self.now(),
             auth_time=user.at,
+            jkt=jkt,
+            scope=scope,
         )
         return {
             "access_token": token,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if jkt else "Bearer",
             "expires_in": int(TOKEN_LASTS.total_seconds()),
             "scope": scope,
         }
@@ -195,6 +240,8 @@ class _CodeGrant(AuthorizationCodeGrant):
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
         """What the code stands for. It is spent whoever brings it, and whatever else is wrong with the request."""
         found: Code | None = self.server.codes.pop(code, None)
+        if found is None:
+            self.server.revoke_what_came_of(code)
         is_good = found and found.client_id == client.client_id and self.server.now() < found.until
         return found if is_good else None
 
@@ -203,6 +250,23 @@ class _CodeGrant(AuthorizationCodeGrant):
 
     def authenticate_user(self, authorization_code: Code) -> SignedIn:
         return authorization_code.signed_in
+
+    def validate_token_request(self) -> None:
+        """As Authlib does, after the proof of the key that the token is wanted for."""
+        asked, server = self.request, self.server
+        if asked.dpop is not None:
+            url = f"{server.issuer.issuer_url}/token"
+            try:
+                asked.jkt = server.proofs.thumbprint(asked.dpop, method="POST", url=url, now=server.now())
+            except ProofError as wrong:
+                raise InvalidProofError(str(wrong)) from wrong
+        super().validate_token_request()
+
+    def generate_token(self, user: SignedIn, scope: str, **_: Any) -> dict[str, Any]:
+        asked, server = self.request, self.server
+        token: dict[str, Any] = server.generate_token(client=asked.client, user=user, scope=scope, jkt=asked.jkt)
+        server.note_redeemed(asked.form["code"], token["access_token"])
+        return token
 
 
 class _S256(CodeChallenge):
@@ -356,18 +420,12 @@ class _ExchangeGrant(BaseGrant, TokenEndpointMixin):
 
     def _claims(self, token: str) -> dict[str, Any]:
         """An access token of ours that this client was given and that nobody acts with yet."""
-        server = self.server
-        wanted: Any = {
-            "iss": {"essential": True, "value": server.issuer.issuer_url},
-            "aud": {"essential": True, "value": server.audience},
-            "client_id": {"essential": True, "value": self.request.client.client_id},
-            "exp": {"essential": True},
-        }
         try:
-            read = jwt.decode(token, server.issuer.key, algorithms=["ES256"])
-            jwt.JWTClaimsRegistry(now=int(server.now().timestamp()), **wanted).validate(read.claims)
+            claims: dict[str, Any] = self.server.own(token)
         except (JoseError, ValueError) as wrong:
             raise InvalidGrantError("A token to be exchanged does not hold.") from wrong
-        if read.header.get("typ") != "at+jwt" or {"act", "cnf"} & read.claims.keys():
+        if claims["client_id"] != self.request.client.client_id:
+            raise InvalidGrantError("A token to be exchanged is another client's.")
+        if {"act", "cnf"} & claims.keys():
             raise InvalidGrantError("A token to be exchanged is of a kind that is not.")
-        return dict(read.claims)
+        return claims

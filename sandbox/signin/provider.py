@@ -1,4 +1,4 @@
-"""The sign-in as pages: metadata, keys, the chooser at /authorize, and /token.
+"""The sign-in as pages: metadata, keys, the chooser at /authorize, /token, and what is asked afterwards.
 
 Sources: OpenID Connect Core and Discovery, RFC 8414 (metadata).
 """
@@ -18,7 +18,8 @@ from starlette.routing import Route
 
 from sandbox.issuer import Issuer
 from sandbox.personas import PERSONAS
-from sandbox.signin import page
+from sandbox.proof import ALGORITHMS
+from sandbox.signin import page, session
 from sandbox.signin.clients import CODE, EXCHANGE, SCOPES, registered
 from sandbox.signin.grants import LEVELS, Asked, Server, SignedIn
 
@@ -64,7 +65,10 @@ def provider(
             given = _once(parse_qsl(await _body(request), keep_blank_values=True))
         except OAuth2Error as error:
             return _answer(server.handle_error_response(None, error))
-        return _answer(server.create_token_response(Asked(request.method, f"{issuer.issuer_url}/token", given)))
+        proofs = request.headers.getlist("dpop")
+        dpop = " ".join(proofs) if proofs else None  # several are none
+        asked = Asked(request.method, f"{issuer.issuer_url}/token", given, dpop)
+        return _answer(server.create_token_response(asked))
 
     return Starlette(
         routes=[
@@ -73,6 +77,8 @@ def provider(
             Route("/jwks.json", publish),
             Route("/authorize", authorize, methods=["GET", "POST"]),
             Route("/token", token, methods=["POST"]),
+            Route("/userinfo", session.userinfo(server), methods=["GET", "POST"]),
+            Route("/end_session", session.end_session(server, _given, page.language), methods=["GET", "POST"]),
         ]
     )
 
@@ -83,6 +89,8 @@ def _metadata(issuer_url: str) -> dict[str, Any]:
         "authorization_endpoint": f"{issuer_url}/authorize",
         "token_endpoint": f"{issuer_url}/token",
         "jwks_uri": f"{issuer_url}/jwks.json",
+        "userinfo_endpoint": f"{issuer_url}/userinfo",
+        "end_session_endpoint": f"{issuer_url}/end_session",
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -90,6 +98,7 @@ def _metadata(issuer_url: str) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt", "none"],
         "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
+        "dpop_signing_alg_values_supported": list(ALGORITHMS),
         "authorization_response_iss_parameter_supported": True,
         "acr_values_supported": list(LEVELS),
         "subject_types_supported": ["public"],
@@ -126,6 +135,13 @@ async def _body(request: Request) -> str:
         if len(body) > LARGEST_FORM:
             raise InvalidRequestError("The form is too large.")
     return body.decode("utf-8", "replace")
+
+
+async def _given(request: Request) -> Mapping[str, str]:
+    """Of the query, or of the form that was posted."""
+    if request.method == "GET":
+        return _once(request.query_params.multi_items())
+    return _once(parse_qsl(await _body(request), keep_blank_values=True))
 
 
 def _chosen(form: Mapping[str, str], allowed: list[Any], at: datetime) -> SignedIn:

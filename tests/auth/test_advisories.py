@@ -1,26 +1,30 @@
-"""The published advisories of Authlib and joserfc, one test each, against our own door: tokens and proofs.
+"""The published advisories of Authlib and joserfc, one test each, against our own doors.
 
-Most concern algorithms and formats that we never reach; the tests hold us to that whatever the libraries do next.
-CVE-2025-68158 (a sign-in's `state` that is not bound to the browser) is the portal's, which has no part in here.
+These are tokens and proofs, and the portal's sign-in with the issuer's answer and ID token. Most advisories concern
+algorithms and formats that we never reach; the tests hold us to that whatever the libraries do next.
 """
 
 import base64
 import hmac
 import json
 import zlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jws
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, KeySet
 
 from auth.dpop import ProofError, Shown, check
 from auth.token import TokenCheck, UnauthenticatedError
+from serving.session import BrowserSessions
+from serving.signin import Attempt, RelyingParty, SignInError
 from tests.auth import test_dpop as proofs
 from tests.auth import test_token as tokens
 from tests.auth.test_token import AUDIENCE, ISSUER, NOW, P256, RSA, STRANGER, b64, claims, signed
+from tests.serving import test_signin as portal
 
 
 async def refusal(token: str, proof: str | None = None) -> UnauthenticatedError:
@@ -41,6 +45,20 @@ def by_mac(secret: bytes) -> str:
     head = {"alg": "HS256", "typ": "at+jwt", "kid": "p256"}
     first = f"{b64(json.dumps(head).encode())}.{b64(json.dumps(claims()).encode())}"
     return f"{first}.{b64(hmac.digest(secret, first.encode(), 'sha256'))}"
+
+
+async def signs_nobody_in(id_token: str) -> None:
+    """What the portal does with an answer that has this ID token."""
+    with pytest.raises(SignInError):
+        await portal.party({"id_token": id_token}).signed_in(portal.ATTEMPT, portal.ANSWER)
+    await portal.party({"id_token": portal.identity()}).signed_in(portal.ATTEMPT, portal.ANSWER)  # it is the token
+
+
+def identity_by(alg: Any, sign: Any, **header: Any) -> str:
+    """An ID token that says all that is wanted, under this algorithm."""
+    head = {"alg": alg, "kid": "k", **header}
+    first = f"{b64(json.dumps(head).encode())}.{b64(json.dumps(portal.CLAIMS).encode())}"
+    return f"{first}.{b64(sign(first.encode()))}"
 
 
 def encrypted(**header: Any) -> str:
@@ -145,3 +163,50 @@ async def test_cve_2026_49852_an_empty_secret_signs_nothing() -> None:
 
 async def test_rsa_keys_still_sign_with_the_padding_that_we_take_only() -> None:
     assert "algorithm" in (await refusal(signed(claims(), RSA, alg="RS256"))).description
+
+
+async def test_cve_2025_68158_an_answer_is_good_only_in_the_browser_that_asked() -> None:
+    until = portal.NOW + timedelta(minutes=10)
+    theirs, ours = Attempt("/", until), Attempt("/", until)
+    answer = {**portal.ANSWER, "state": theirs.state}
+    with pytest.raises(SignInError, match="another attempt"):
+        await portal.party({}).signed_in(ours, answer)
+    assert portal.asked == []  # the code was not even redeemed
+    unused: Any = None
+    issuer: RelyingParty = unused
+    sessions = BrowserSessions(issuer, unused, b"r" * 32, "https://onestop.test", lambda: portal.NOW)
+    for cookie in ("", "00" * 64, theirs.state):
+        with pytest.raises(SignInError, match="No sign-in was begun in this browser"):
+            sessions._attempt(cookie)
+
+
+async def test_cve_2024_37568_an_id_token_is_not_signed_with_a_public_key() -> None:
+    public = portal.KEY.as_pem()
+    for secret in (public, public.strip(), json.dumps(portal.KEY.as_dict(private=False)).encode(), b"portal", b""):
+        await signs_nobody_in(identity_by("HS256", lambda first, secret=secret: hmac.digest(secret, first, "sha256")))
+
+
+async def test_cve_2025_59420_critical_extensions_of_an_id_token_are_not_passed_over() -> None:
+    es256 = jws.JWSRegistry.algorithms["ES256"]
+    for name in ("bork", "b64"):
+        crit = {"crit": [name], name: False}
+        await signs_nobody_in(identity_by("ES256", lambda first: es256.sign(first, portal.KEY), **crit))
+
+
+async def test_cve_2025_62706_an_encrypted_id_token_is_not_inflated() -> None:
+    for alg in ("dir", "RSA-OAEP", "PBES2-HS256+A128KW"):
+        await signs_nobody_in(encrypted(alg=alg, enc="A128GCM", zip="DEF", p2s="AAAA", p2c=2**31 - 1))
+
+
+async def test_cve_2026_27962_a_key_in_an_id_tokens_header_is_not_used() -> None:
+    stranger = ECKey.generate_key("P-256")
+    es256 = jws.JWSRegistry.algorithms["ES256"]
+    for kid in ("k", "unknown"):
+        shown = {"jwk": stranger.as_dict(private=False), "kid": kid}
+        await signs_nobody_in(identity_by("ES256", lambda first: es256.sign(first, stranger), **shown))
+
+
+@pytest.mark.parametrize("alg", ["XX999", "", None, 7, "none", "None", "NONE"])
+async def test_cve_2026_28498_an_unknown_algorithm_makes_no_id_token_right(alg: Any) -> None:
+    for sign in (lambda _: b"", lambda _: b"AAAA"):
+        await signs_nobody_in(identity_by(alg, sign))

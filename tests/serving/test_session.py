@@ -22,12 +22,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from yarl import URL
 
+from auth.dpop import Shown, check
 from auth.keys import IssuerKeys
 from cases.store import Cases
 from sandbox.issuer import Issuer
 from sandbox.server import served
 from sandbox.signin.provider import provider
-from serving.session import ATTEMPT_COOKIE, COOKIE, BrowserSessions
+from serving.session import ATTEMPT_COOKIE, COOKIE, BrowserSessions, unconfigured
 from serving.signin import RelyingParty, posting
 
 AUDIENCE = "https://onestop.invalid/graphql"
@@ -50,7 +51,8 @@ class Clock:
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """An endpoint that says how it was asked."""
     request = Request(scope, receive)
-    said = {"authorization": request.headers.get("authorization"), "cookie": request.headers.get("cookie")}
+    said = {name: request.headers.get(name) for name in ("authorization", "cookie")}
+    said["dpop"] = ", ".join(request.headers.getlist("dpop"))
     await JSONResponse({**said, "body": (await request.body()).decode()})(scope, receive, send)
 
 
@@ -151,6 +153,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
         party = RelyingParty(
             issuer=issuer_url,
+            audience=AUDIENCE,
             client_id="sandbox-portal",
             key=key,
             redirect_uri=f"{url}/session/callback",
@@ -182,11 +185,43 @@ async def test_who_signs_in_asks_with_the_cookie_and_never_sees_the_token(world:
     asked = (await browser.graphql()).json
     scheme, _, token = asked["authorization"].partition(" ")
     claims = jwt.decode(token, world.issuer.key, algorithms=["ES256"]).claims
-    assert (scheme, claims["aud"], claims["client_id"]) == ("Bearer", AUDIENCE, "sandbox-portal")
+    assert (scheme, claims["aud"], claims["client_id"]) == ("DPoP", AUDIENCE, "sandbox-portal")
     assert (asked["cookie"], asked["body"]) == (None, "{}")
+    shown = Shown(asked["dpop"], "POST", f"{world.url}/graphql")
+    await check(shown, token, claims["cnf"]["jkt"], first_time, world.clock())
     (row,) = await world.rows()
     assert cookie.value not in str(row)
     assert token.encode() not in row.kept
+
+
+async def first_time(_proof: str, _until: datetime, _now: datetime) -> bool:
+    return True
+
+
+async def test_each_session_has_a_key_and_each_question_a_proof_of_its_own(world: World, browser: Browser) -> None:
+    keys, proofs = set(), set()
+    for _ in range(2):
+        await browser.sign_in()
+        for _ in range(2):
+            asked = (await browser.graphql({**OURS, "DPoP": "sent by the page"})).json
+            token = asked["authorization"].partition(" ")[2]
+            keys.add(jwt.decode(token, world.issuer.key, algorithms=["ES256"]).claims["cnf"]["jkt"])
+            proofs.add(asked["dpop"])
+            assert "sent by the page" not in asked["dpop"]
+    assert (len(keys), len(proofs)) == (2, 4)
+
+
+async def test_where_no_client_is_registered_nobody_signs_in_and_is_told_why() -> None:
+    async with AsyncExitStack() as stack:
+        its = stack.enter_context(socket.socket())
+        its.bind(("127.0.0.1", 0))
+        await stack.enter_async_context(served({its: Starlette(routes=list(unconfigured()))}))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        browser = Browser(f"http://127.0.0.1:{its.getsockname()[1]}", http)
+        for path, method in (("", "GET"), ("/login", "GET"), ("/callback?code=x", "GET"), ("/logout", "POST")):
+            seen = await browser.ask(f"/session{path}", method)
+            assert (seen.status, seen.error) == (404, {"code": "SIGN_IN_NOT_CONFIGURED"})
+            assert "ONESTOP_PORTAL_CLIENT_ID" in seen.body
 
 
 async def test_without_a_session_nobody_is_signed_in(world: World, browser: Browser) -> None:
@@ -196,7 +231,7 @@ async def test_without_a_session_nobody_is_signed_in(world: World, browser: Brow
     for cookie in ("guessed", ""):
         seen = await browser.graphql({**OURS, "Cookie": f"{COOKIE}={cookie}"})
         assert (seen.status, seen.error) == (401, {"code": "UNAUTHENTICATED", "loginUrl": "/session/login"})
-        assert seen.headers["WWW-Authenticate"] == "Bearer"
+        assert seen.headers["WWW-Authenticate"] == "DPoP"
     assert await world.rows() == []
 
 
@@ -285,7 +320,7 @@ async def _with_a_token_that_lasts(world: World, cookie: str) -> BrowserSessions
     sessions = BrowserSessions(party, world.cases.sessions(), ROOT, world.url, world.clock)
     found = await sessions.session(cookie)
     assert found
-    kept = Kept("token", world.clock() + timedelta(days=1), found.kept.assurance, None)
+    kept = Kept("token", {}, world.clock() + timedelta(days=1), found.kept.assurance, None)
     sealed = _sealed(sessions._key_with(cookie), kept, _hash(cookie))
     async with world.cases._engine.begin() as connection:
         await connection.execute(text("update session set kept = :kept"), {"kept": sealed})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 
 from serving.program import Wiring, _resource
 from serving.settings import (
@@ -79,6 +80,11 @@ def test_a_file_may_set_everything_and_the_environment_wins(tmp_path: Path) -> N
         ("ONESTOP_ORIGIN", "https://a.example/graphql", "without a path"),
         ("ONESTOP_LAND_CA_FILE", "/nowhere/ca.pem", "name one that exists"),
         ("ONESTOP_LAND_CLIENT_CERT_FILE", __file__, "CLIENT_KEY_FILE: missing"),
+        ("ONESTOP_PORTAL_CLIENT_ID", "portal", "ONESTOP_PORTAL_KEY_FILE: missing"),
+        ("ONESTOP_PORTAL_CLIENT_ID", "our portal", "visible characters"),
+        ("ONESTOP_PORTAL_KEY_FILE", __file__, "a private key as JWK or PEM"),
+        ("ONESTOP_PORTAL_KEY_FILE", "/nowhere/key", "name one that exists"),
+        ("ONESTOP_PORTAL_REDIRECT_URI", "https://onestop.example/session/callback", "set ONESTOP_PORTAL_CLIENT_ID"),
         ("ONESTOP_TRUSTED_DOCUMENTS", "yes", "on or off"),
         ("ONESTOP_ADMIN_LISTEN", "0.0.0.0:9464", "loopback"),
         ("ONESTOP_ADMIN_LISTEN", "127.0.0.1", "loopback"),
@@ -93,6 +99,49 @@ def test_a_wrong_setting_is_named_with_its_remedy_and_never_with_a_secret(name: 
     assert name.removesuffix("CERT_FILE") in said
     assert remedy in said
     assert "hunter2" not in said
+
+
+@pytest.fixture
+def portal(tmp_path: Path) -> dict[str, str]:
+    """A client for the portal."""
+    path = tmp_path / "portal.pem"
+    path.write_bytes(ECKey.generate_key("P-256").as_pem(private=True))
+    return {"ONESTOP_PORTAL_CLIENT_ID": "portal", "ONESTOP_PORTAL_KEY_FILE": str(path)}
+
+
+def test_production_takes_a_client_for_the_portal(production: dict[str, str], portal: dict[str, str]) -> None:
+    back = {"ONESTOP_PORTAL_REDIRECT_URI": "https://api.example/session/back-1"}
+    for given in ({**production, **portal}, {**production, **portal, **back}):
+        settings = Settings.load(given)
+        assert problems(settings, 1) == []
+        assert {name: str(value) for name, value in shown(settings).items() if name in {**portal, **back}} == {
+            "ONESTOP_PORTAL_REDIRECT_URI": "None",
+            **{name: value for name, value in given.items() if "PORTAL" in name},
+        }
+
+
+def test_a_client_for_the_portal_is_one_of_a_real_issuer(portal: dict[str, str]) -> None:
+    assert "ONESTOP_ISSUER: missing" in faults(portal)
+    assert "ONESTOP_PORTAL_CLIENT_ID: missing" in faults({"ONESTOP_PORTAL_KEY_FILE": portal["ONESTOP_PORTAL_KEY_FILE"]})
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "https://elsewhere.example/session/callback",
+        "http://api.example/session/callback",
+        "https://api.example:8443/session/callback",
+        "https://api.example/graphql",
+        "https://api.example/session/login",
+        "https://api.example/session/logout",
+        "https://api.example/session/",
+        "https://api.example/session/a/../b",
+        "https://api.example",
+    ],
+)
+def test_browsers_come_back_to_a_place_of_ours(production: dict[str, str], portal: dict[str, str], back: str) -> None:
+    said = faults({**production, **portal, "ONESTOP_PORTAL_REDIRECT_URI": back})
+    assert "ONESTOP_PORTAL_REDIRECT_URI: use ONESTOP_ORIGIN" in said
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

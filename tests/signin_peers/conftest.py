@@ -1,4 +1,4 @@
-"""The peers need Node and npm. Where they are missing they are deselected, and the summary says so."""
+"""The peers need Node and npm, or Chromium. Where these are missing they are deselected, and the summary says so."""
 
 import shutil
 from pathlib import Path
@@ -6,21 +6,23 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MISSING = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
-_left_out = 0
+NEEDED = {
+    "test_peers.py": ("node", "npm"),
+    "test_foreign_issuer.py": ("node", "npm"),
+    "test_chromium.py": ("chromium",),
+}
+MISSING = {name: tools for name, tools in NEEDED.items() if not all(map(shutil.which, tools))}
+_left_out: list[str] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    global _left_out  # noqa: PLW0603 - told in the summary, which pytest asks for elsewhere
-    peers = [item for item in items if item.path.parent == HERE]
-    if MISSING and peers:
-        _left_out = len(peers)
-        config.hook.pytest_deselected(items=peers)
-        items[:] = [item for item in items if item.path.parent != HERE]
+    left_out = [item for item in items if item.path.parent == HERE and item.path.name in MISSING]
+    if left_out:
+        _left_out.extend(item.path.name for item in left_out)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _left_out:
-        terminalreporter.write_line(
-            f"peers of the sign-in deselected: {' and '.join(MISSING)} not found; install Node."
-        )
+    for name in dict.fromkeys(_left_out):
+        terminalreporter.write_line(f"peers of the sign-in, {name} deselected: install {' and '.join(MISSING[name])}.")

@@ -39,4 +39,8 @@ async def test_openid_client_signs_in_as_an_app_and_as_the_portal(tmp_path: Path
         claims = each["claims"]
         assert (claims["iss"], claims["aud"]) == (issuer, each["client"])
         assert (claims["sub"], claims["acr"]) == (PERSONAS["heir"].subject, "urn:onestop:loa:3")
-        assert (each["expiresIn"], each["again"]) == (3600, "invalid_grant")
+        assert each["person"] == {"sub": claims["sub"], "name": claims["name"]}
+        assert (each["expiresIn"], each["again"], each["revoked"]) == (3600, "invalid_grant", 401)
+    app, portal = told
+    assert (app["kind"], app["status"], app["location"]) == ("bearer", 200, None)
+    assert (portal["kind"], portal["status"], portal["location"]) == ("dpop", 303, f"{ORIGIN}/?state=STATE")

@@ -45,6 +45,13 @@ def told(tmp_path: Path) -> Any:
     return json.loads(ran.stdout)
 
 
+def test_the_differences_are_those_of_the_page() -> None:
+    page = (HERE.parents[1] / "docs" / "decisions" / "tokens.md").read_text("utf-8")
+    rows = [line.split(" | ")[:2] for line in page.partition("oauth4webapi judges otherwise")[2].splitlines()]
+    listed = {cells[0].removeprefix("| "): cells[1] for cells in rows if len(cells) == 2 and cells[0] != "| request"}
+    assert listed == dict.fromkeys(WE_REFUSE, "refused") | dict.fromkeys(WE_TAKE, "taken")
+
+
 async def test_oauth4webapi_and_we_judge_alike_but_for_what_is_listed(told: Any) -> None:
     taken: set[str] = set()
 
