@@ -39,6 +39,7 @@ AUDIENCE = "https://onestop.sandbox.invalid/graphql"
 CLIENT = "sandbox-portal"
 TAX_ISSUER = "https://tax.sandbox.invalid"
 STATE = Path("var")
+TILES = Path("access-log-tiles")
 KEY_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -139,6 +140,7 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Ma
             id_root=_id_root(its),
             newer_id_keys=_id_keys(its)[:-1],
             signing_key=program.signing_key(its.log_signing_key_file or _made_signing_key(data)),
+            tiles=its.log_tile_dir or data / TILES,
             issuer=its.issuer or (endpoints["issuer"] if endpoints else ""),
             audience=its.audience or AUDIENCE,
             agencies={agency: agencies[agency] for agency in needed},

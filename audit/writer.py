@@ -137,6 +137,11 @@ class AccessLog:
             await engine.dispose()
 
     @property
+    def epoch(self) -> str:
+        """Which log it is."""
+        return self._opened_vault.epoch
+
+    @property
     def reading(self) -> Reading:
         return Reading(self._readers, self._opened_vault)
 

@@ -1,0 +1,92 @@
+"""The log's tree over HTTP: public tiles that a stranger rebuilds the root from, proofs in the graph, the drain."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit import tree
+from audit.checkpoint import Checkpoint, VerifierKey, verified
+from audit.entry import LEAF_BYTES, leaf_hash
+from audit.tree import ENTRIES, Range, Tile
+from tests.journeys.client import Onestop, sent
+from tests.journeys.documents import ESTATE, ONE_ENTRY
+
+
+def head(onestop: Onestop) -> Checkpoint:
+    key = VerifierKey.parsed(onestop.command("log", "key", "--data", str(onestop.directory)))
+    return verified(sent("GET", f"{onestop.url}/log/checkpoint").body, key)
+
+
+def until(seen: Callable[[], Any]) -> Any:
+    """What is seen, once it is; a checkpoint is at most five seconds behind, and a loaded machine slower."""
+    for _ in range(300):
+        if found := seen():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("never seen")
+
+
+def test_a_stranger_rebuilds_the_root_from_the_public_tiles(onestop: Onestop) -> None:
+    asker = onestop.as_("heir")
+    reply = asker.ask(ESTATE, {"id": asker.case()})
+    lines = onestop.command("log", "export", "--data", str(onestop.directory)).splitlines()
+    places = {each["id"]: each["leaf_index"] for each in map(json.loads, lines)}
+    last = max(places[each] for each in reply.entries)
+    checkpoint = until(lambda: (found := head(onestop)).size > last and found)
+    grown = Range()
+    for tile in tree.tiles(checkpoint.size):
+        fetched = sent("GET", f"{onestop.url}/log/{tile.path}")
+        assert fetched.status == 200, tile
+        assert fetched.headers["content-type"] == "application/octet-stream"
+        assert fetched.headers["cache-control"] == "public, max-age=31536000, immutable"
+        if tile.level == ENTRIES:
+            for leaf in tree.bundled(fetched.body):
+                assert len(leaf) == LEAF_BYTES
+                grown.append(leaf_hash(leaf))
+        else:
+            assert len(fetched.body) == 32 * tile.width
+    assert (grown.size, grown.root) == (checkpoint.size, checkpoint.root)
+
+
+def test_checkpoints_are_not_kept_by_caches(onestop: Onestop) -> None:
+    reply = sent("GET", f"{onestop.url}/log/checkpoint")
+    assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+    assert sent("HEAD", f"{onestop.url}/log/checkpoint").body == b""
+    assert sent("POST", f"{onestop.url}/log/checkpoint").status == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        Tile(0, 999_999).path,
+        *("tile/0/000.p/0", "tile/0/0", "tile/entries/../../checkpoint", "tile/../../access-log-key.pem", "tile/"),
+        *("lock", "tile/0/%2e%2e/%2e%2e/lock", "..%2faccess-log-key.pem", "tile/0/000%00", "", "tile/0/000/../000"),
+        "tile//etc/passwd",
+    ],
+)
+def test_what_is_no_tile_is_not_found(onestop: Onestop, path: str) -> None:
+    reply = sent("GET", f"{onestop.url}/log/{path}")
+    assert (reply.status, reply.body) == (404, b"Nothing lies here.\n")
+
+
+def test_the_person_sees_the_proof_of_an_entry(onestop: Onestop) -> None:
+    asker = onestop.as_("heir")
+    entry_id = asker.ask(ESTATE, {"id": asker.case()}).entries[0]
+
+    def proven() -> Any:
+        entry = asker.seen(ONE_ENTRY, id=entry_id)["accessEntry"]
+        return entry["integrity"]["checkpoint"] and entry["integrity"]
+
+    said = until(proven)
+    key = VerifierKey.parsed(onestop.command("log", "key", "--data", str(onestop.directory)))
+    checkpoint = verified(said["checkpoint"], key)
+    path = [bytes.fromhex(each) for each in said["inclusionProof"]]
+    leaf, index = bytes.fromhex(said["leafHash"]), int(said["leafIndex"])
+    assert tree.is_included(leaf, index, checkpoint.size, path, checkpoint.root)
+    assert not tree.is_included(leaf_hash(leaf), index, checkpoint.size, path, checkpoint.root)
