@@ -67,7 +67,7 @@ class Waiting:
     receipts: "asyncio.Future[Sequence[Receipt]]"
 
 
-def signed_part(entry_id: UUID, leaf_hash_hex: str) -> bytes:
+def signed_part(entry_id: UUID | str, leaf_hash_hex: str) -> bytes:
     """The bytes a receipt signs."""
     return f"onestop/receipt/1\n{entry_id}\n{leaf_hash_hex}\n".encode()
 

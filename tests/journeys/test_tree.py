@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,10 @@ from audit import tree
 from audit.checkpoint import Checkpoint, VerifierKey, verified
 from audit.entry import LEAF_BYTES, leaf_hash
 from audit.tree import ENTRIES, Range, Tile
-from tests.journeys.client import Onestop, sent
+from tests.journeys.client import Onestop, sent, serving
 from tests.journeys.documents import ESTATE, ONE_ENTRY
+
+ONESTOP = Path(sys.executable).with_name("onestop")
 
 
 def head(onestop: Onestop) -> Checkpoint:
@@ -90,3 +93,43 @@ def test_the_person_sees_the_proof_of_an_entry(onestop: Onestop) -> None:
     leaf, index = bytes.fromhex(said["leafHash"]), int(said["leafIndex"])
     assert tree.is_included(leaf, index, checkpoint.size, path, checkpoint.root)
     assert not tree.is_included(leaf_hash(leaf), index, checkpoint.size, path, checkpoint.root)
+
+
+def test_a_proof_file_is_written_beside_the_server_and_checked_without_it(onestop: Onestop, tmp_path: Path) -> None:
+    asker = onestop.as_("heir")
+    entry_id = asker.ask(ESTATE, {"id": asker.case()}).entries[0]
+    key = onestop.command("log", "key", "--data", str(onestop.directory)).strip()
+    file = tmp_path / "proof.json"
+    assert onestop.command("log", "proof", entry_id, "--out", str(file), "--data", str(onestop.directory)) == ""
+
+    said = onestop.command("log", "proof", "--check", str(file), "--key", key)
+    assert said.startswith(f"Proven: entry {entry_id}")
+    altered = file.read_text().replace('"purpose": "', '"purpose": "X')
+    file.write_text(altered)
+    ran = subprocess.run(
+        [ONESTOP, "log", "proof", "--check", file, "--key", key], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "Not proven: the entry is not what the leaf commits to" in ran.stderr
+
+
+def test_the_command_for_the_tree_head_is_as_far_as_the_log(onestop: Onestop, tmp_path: Path) -> None:
+    asker = onestop.as_("heir")
+    asker.ask(ESTATE, {"id": asker.case()})
+    lines = onestop.command("log", "export", "--data", str(onestop.directory)).splitlines()
+    onestop.command("log", "checkpoint", "--out", str(tmp_path / "head"), "--data", str(onestop.directory))
+    key = VerifierKey.parsed(onestop.command("log", "key", "--data", str(onestop.directory)))
+    assert verified((tmp_path / "head").read_bytes(), key).size > json.loads(lines[-1])["leaf_index"]
+
+
+def test_the_last_checkpoint_of_a_server_covers_everything_and_lies_in_the_second_place(
+    known: Any, tmp_path: Path
+) -> None:
+    with serving(tmp_path, known, ONESTOP_LOG_CHECKPOINT_DIR=str(tmp_path / "second")) as onestop:
+        asker = onestop.as_("heir")
+        asker.ask(ESTATE, {"id": asker.case()})
+    lines = onestop.command("log", "export", "--data", str(onestop.directory)).splitlines()
+    key = VerifierKey.parsed(onestop.command("log", "key", "--data", str(onestop.directory)))
+    last = verified((tmp_path / "second" / "checkpoint").read_bytes(), key)
+    assert last.size == json.loads(lines[-1])["leaf_index"] + 1
+    assert last == verified((onestop.directory / "access-log-tiles" / "checkpoint").read_bytes(), key)
