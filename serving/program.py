@@ -53,6 +53,7 @@ from serving.drain import Drain
 from serving.endpoint import Endpoint
 from serving.health import Health
 from serving.metrics import Metrics
+from serving.proofs import Proofs
 from serving.session import BrowserSessions
 from serving.settings import Settings
 from serving.signin import RelyingParty, posting
@@ -247,6 +248,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 Route("/callbacks/{agency}", _callback(house, finance_keys), methods=["POST"]),
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
+                *Proofs(core, house, published, wiring.signing_key, settings.known_origin).routes(),
                 *tree.routes(),
                 *Access(house.policies, _whose(house), settings.origin).routes(),
                 *(Route(f"{METADATA}{path}", _resource(wiring)) for path in ("", "/graphql")),

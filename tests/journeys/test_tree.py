@@ -13,8 +13,9 @@ import pytest
 from audit import tree
 from audit.checkpoint import Checkpoint, VerifierKey, verified
 from audit.entry import LEAF_BYTES, leaf_hash
+from audit.proof import proven
 from audit.tree import ENTRIES, Range, Tile
-from tests.journeys.client import Onestop, sent, serving
+from tests.journeys.client import Onestop, Reply, sent, serving
 from tests.journeys.documents import ESTATE, ONE_ENTRY
 
 ONESTOP = Path(sys.executable).with_name("onestop")
@@ -133,3 +134,34 @@ def test_the_last_checkpoint_of_a_server_covers_everything_and_lies_in_the_secon
     last = verified((tmp_path / "second" / "checkpoint").read_bytes(), key)
     assert last.size == json.loads(lines[-1])["leaf_index"] + 1
     assert last == verified((onestop.directory / "access-log-tiles" / "checkpoint").read_bytes(), key)
+
+
+def fetched_proof(onestop: Onestop, persona: str | None, entry_id: str) -> Reply:
+    headers = {"Authorization": f"Bearer {onestop.token(persona)}"} if persona else {}
+    return sent("GET", f"{onestop.url}/log/proof/{entry_id}", headers=headers)
+
+
+def test_the_person_downloads_a_proof_that_holds_without_us_and_tells_nothing_of_the_viewer(onestop: Onestop) -> None:
+    asker = onestop.as_("heir")
+    entry_id = asker.ask(ESTATE, {"id": asker.case()}).entries[0]
+    reply = until(lambda: (found := fetched_proof(onestop, "heir", entry_id)).status != 503 and found)
+    assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
+    assert reply.headers["content-disposition"] == f'attachment; filename="access-log-proof-{entry_id}.json"'
+    key = VerifierKey.parsed(onestop.command("log", "key", "--data", str(onestop.directory)))
+    found = proven(reply.body, key)
+    assert found.told["id"] == entry_id
+    assert not found.told.keys() & {"viewer", "roles", "session", "client", "source_address", "reason", "variables"}
+    (noted,) = [asker.seen(ONE_ENTRY, id=each)["accessEntry"] for each in reply.entries]
+    assert (noted["task"], noted["outcome"]) == ("LOG_VIEW", "DISCLOSED")
+
+
+def test_nobody_else_gets_the_proof(onestop: Onestop) -> None:
+    asker = onestop.as_("heir")
+    entry_id = asker.ask(ESTATE, {"id": asker.case()}).entries[0]
+    stranger, unknown = (
+        fetched_proof(onestop, "stranger", each) for each in (entry_id, "01958f7e-0000-7000-8000-000000000001")
+    )
+    assert (stranger.status, stranger.code) == (unknown.status, unknown.code) == (404, "NOT_ACCESSIBLE")
+    anonymous = fetched_proof(onestop, None, entry_id)
+    assert (anonymous.status, anonymous.code) == (401, "UNAUTHENTICATED")
+    assert "www-authenticate" in anonymous.headers
