@@ -11,6 +11,9 @@ from auth.policy import Effect, Facts, Need, Policies, Ruling, Verdict
 from schema.case import RefusalCode
 from schema.disclosure import Agency, Sensitivity
 
+ENTRY = [Need(agency, Sensitivity.PRESENCE) for agency in sorted(Agency, key=lambda each: each is not Agency.REGISTRY)]
+"""What a case is entered for, the register first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Power:
@@ -28,6 +31,12 @@ class Power:
             givers = policies.ruling(self.giver, needs)
             own = {need: _both(verdict, givers[need]) for need, verdict in own.items()}
         return {need: verdict if self._reaches(need) else _beyond(verdict) for need, verdict in own.items()}
+
+    def entering(self, policies: Policies) -> Verdict:
+        """Whether it opens the case at all: it shows that some agency knows of the person, or else why not."""
+        verdicts = list(self.ruling(policies, ENTRY).values())
+        told = [each for each in verdicts if each.refusal is not RefusalCode.OUT_OF_SCOPE]
+        return next((each for each in verdicts if each.shows), (told or verdicts)[0])
 
     def _reaches(self, need: Need) -> bool:
         return (self.agencies is None or need.agency in self.agencies) and (

@@ -8,7 +8,7 @@ import strawberry
 from cases.store import MandateRecord
 from resolvers import authority, log, sections
 from resolvers.authority import person_of
-from resolvers.context import Context, Hand
+from resolvers.context import PRESENCE, Context, Hand
 from resolvers.graph import In, context_of
 from resolvers.plan import Part
 from rules.deadlines import BirthFacts, EstateFacts, birth_deadlines, estate_deadlines
@@ -78,8 +78,12 @@ async def mandate(parent: Parent, info: In) -> Mandate:
 
 @resolves(Case, "mandates")
 async def mandates(parent: Parent, info: In) -> list[Mandate]:
-    """Everyone's power, ended ones included."""
-    return [mandate_of(context_of(info), record) for record in hand(info, parent).mandates]
+    """Everyone's power, ended ones included; one's own, where the mandate reaches a single agency."""
+    context, held = context_of(info), hand(info, parent)
+    everyones = held.shown.power.ruling(context.house.policies, [PRESENCE])[PRESENCE].shows
+    return [
+        mandate_of(context, record) for record in held.mandates if everyones or record.holder == context.viewer.person
+    ]
 
 
 @resolves(Mandate, "holder")

@@ -90,6 +90,7 @@ async def revoked(context: Context, asked: RevokeMandateInput) -> MandatePayload
         hand = unseen
     context.ended.add(record.id)
     await context.house.cases.revoke(record.id, context.viewer.person, reason, context.now)
+    context.house.policies.forget()
     context.house.changes.announce(record.case_id)
     if isinstance(hand, GraphQLError):
         raise hand

@@ -188,6 +188,9 @@ def denials(facts: Facts, need: Need) -> Iterator[tuple[str, RefusalCode]]:
     of_protected = need.about is About.OTHER_PARENT and need.agency in {Agency.REGISTRY, Agency.HEALTH}
     if facts.role == "PARENT" and facts.protection_order and of_protected and need.sensitivity >= Sensitivity.IDENTITY:
         yield "D26", RefusalCode.NOT_ACCESSIBLE
+    of_child = need.about is About.PERSON and need.agency in {Agency.REGISTRY, Agency.HEALTH}
+    if facts.role == "PARENT" and facts.order_covers_child and of_child and need.sensitivity >= Sensitivity.IDENTITY:
+        yield "D26", RefusalCode.NOT_ACCESSIBLE
     if (facts.role, facts.purpose) == ("WELFARE_OFFICER", Purpose.MEANS_TEST) and health_special:
         yield "D30", RefusalCode.SPECIAL_CATEGORY
     if facts.role in {"HEIR", "PROXY"} and facts.dispute and need.sensitivity >= Sensitivity.AMOUNT:
@@ -334,6 +337,7 @@ def drawn_facts(draw: random.Random) -> Facts:
         protected=seldom(),
         protection_desk=seldom(),
         protection_order=draw.random() < 0.2,
+        order_covers_child=draw.random() < 0.1,
         office_case=often(),
         case_open=often(),
         assigned=often(),
@@ -654,6 +658,8 @@ def test_an_order_hides_who_and_where_the_other_parent_is(policies: Policies) ->
     own = replace(PARENT, protection_order=True)
     ruling = policies.ruling(own, [who, finding, NAME, FINDING])
     assert [ruling[need].refusal for need in (who, finding, NAME, FINDING)] == [HIDDEN, HIDDEN, None, None]
+    both = policies.ruling(replace(own, order_covers_child=True), [who, finding, NAME, FINDING])
+    assert {verdict.refusal for verdict in both.values()} == {HIDDEN}
 
 
 LOG_READERS = {"PRIVACY_OFFICER": ("D37", "own_agency"), "AUDITOR": ("D37", "own_agency"), SELF: ("D39", "about_self")}
