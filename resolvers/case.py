@@ -24,6 +24,7 @@ from schema.person import Person
 from schema.scalars import Coordinate
 
 PERSON_ID = Coordinate("Person.id")
+HOLDER, ON_BEHALF_OF = Coordinate("Mandate.holder"), Coordinate("Mandate.onBehalfOf")
 Parent = strawberry.Parent[Case]
 TYPES: dict[CaseKind, type[EstateCase] | type[BirthCase]] = {CaseKind.ESTATE: EstateCase, CaseKind.BIRTH: BirthCase}
 
@@ -89,18 +90,20 @@ async def mandates(parent: Parent, info: In) -> list[Mandate]:
 @resolves(Mandate, "holder")
 async def holder(parent: strawberry.Parent[Mandate], info: In) -> Person | None:
     """Who has it, as the register knows them."""
-    return await _known(info, parent, parent.held_by)
+    return await _known(info, parent, HOLDER, parent.held_by)
 
 
 @resolves(Mandate, "on_behalf_of")
 async def on_behalf_of(parent: strawberry.Parent[Mandate], info: In) -> Person | None:
     """For whom a proxy acts."""
-    return await _known(info, parent, parent.acting_for)
+    return await _known(info, parent, ON_BEHALF_OF, parent.acting_for)
 
 
-async def _known(info: In, parent: Mandate, subject: PersonId | None) -> Person | None:
+async def _known(info: In, parent: Mandate, field: Coordinate, subject: PersonId | None) -> Person | None:
     context = context_of(info)
     held, register = context.hands[parent.ref], context.hands[parent.ref].register
+    if held.withholds(field, Part.PERSON):
+        return None
     if subject is not None and subject not in register.persons and parent.role is MandateRole.PROXY:
         register = await context.register(subject, parent.purpose.name, held.record)
         if register.persons[subject].protected:

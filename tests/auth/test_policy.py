@@ -796,3 +796,59 @@ def test_a_ruling_is_the_same_however_often_and_beside_whatever_it_is_asked(poli
 
 def test_every_role_of_a_mandate_is_known_to_the_facts() -> None:
     assert {role.name for role in MandateRole} < ROLES
+
+
+# ---------------------------------------------------------------- what is remembered
+
+
+class Counting(Policies):
+    """Counts how often Cedar is asked."""
+
+    asked = 0
+
+    def _answers(self, *given: Any) -> list[Verdict]:
+        self.asked += 1
+        return super()._answers(*given)
+
+
+def test_a_verdict_is_remembered_for_a_minute_and_then_found_anew() -> None:
+    now = [1000.0]
+    policies = Counting(pytest.fail, lambda: now[0])
+    policies.ruling(HEIR, [NAME])
+    first = policies.asked
+    now[0] += 59.9
+    policies.ruling(HEIR, [NAME])
+    assert policies.asked == first > 0
+    now[0] += 0.1  # a use does not make it younger
+    policies._policies = cedarpy.PolicySet.from_str("")
+    assert not policies.ruling(HEIR, [NAME])[NAME].shows
+    assert policies.asked > first
+    assert next(iter(policies._remembered.values()))[1] == now[0]
+
+
+def test_a_revocation_makes_every_verdict_forgotten() -> None:
+    policies = Counting(pytest.fail)
+    policies.ruling(HEIR, [NAME])
+    first = policies.asked
+    policies.forget()
+    policies.ruling(HEIR, [NAME])
+    assert policies.asked == 2 * first
+
+
+def test_no_more_verdicts_are_remembered_than_there_is_room_for() -> None:
+    policies = Policies(pytest.fail)
+    for age in range(60):
+        policies.ruling(replace(PARENT, child_age=age), NEEDS)
+        assert len(policies._remembered) <= 2048
+
+
+def test_an_error_is_remembered_as_nothing_and_hides_what_was_remembered_with_it() -> None:
+    alarms: list[str] = []
+    policies = Policies(alarms.append)
+    policies.ruling(HEIR, [NAME])
+    policies._policies = cedarpy.PolicySet.from_str(BROKEN_FORBID)
+    for _ in range(2):  # the second time as well: the error is found again
+        ruling = policies.ruling(HEIR, [NAME, BALANCE])
+        assert {verdict.refusal for verdict in ruling.values()} == {HIDDEN}
+    assert len(alarms) == 2
+    assert all(need == NAME for _, need in policies._remembered)
