@@ -173,14 +173,20 @@ def survivor(register: FamilyRegister, viewer: PersonId) -> Relation | None:
     return Relation.PARENT if (viewer, person.subject) in ties else None
 
 
+def entitled(register: FamilyRegister) -> frozenset[PersonId]:
+    """Everybody who inherits."""
+    found = succession(register)
+    return frozenset(share.person for share in found.shares if share.standing in INHERITING) if found else frozenset()
+
+
 def takes_vehicle(found: Succession | None, viewer: PersonId) -> bool:
     """Whether the vehicles become the viewer's: as the only heir, or by the heirs' agreement (Civil Act 1013)."""
-    entitled = {share.person for share in found.shares if share.standing in INHERITING} if found else set()
+    inherits = {share.person for share in found.shares if share.standing in INHERITING} if found else set()
     agreed = found is not None and any(
         d.kind is DeclarationKind.VEHICLE_TAKEOVER and (d.heir, d.deceased) == (viewer, found.register.subject)
         for d in found.register.declarations
     )
-    return viewer in entitled and (agreed or len(entitled) == 1)
+    return viewer in inherits and (agreed or len(inherits) == 1)
 
 
 def _orders(register: FamilyRegister, viewer: PersonId, today: date) -> tuple[bool, bool]:

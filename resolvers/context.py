@@ -288,6 +288,12 @@ class Context:
         if self.purposes is not None and not any(mine.purpose in self.purposes for mine in held):
             self.require_purpose(held[0].purpose, Attempt(record.subject, record, RefusalCode.OUT_OF_SCOPE))
         held = [mine for mine in held if self.purposes is None or mine.purpose in self.purposes]
+        register = await self.register(record.subject, held[0].purpose.name, record)
+        together = powers.joint(mandates, register, self.now)
+        mandates = [*mandates, *together]
+        mine_too = [each for each in together if each.holder == self.viewer.person]
+        if self.purposes is None or Purpose.ESTATE_DISCOVERY in self.purposes:
+            held = powers.by_reach([*held, *mine_too])
         refused = []
         for mine in held:
             register, power = await self.borne_out(mine, record)
