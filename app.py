@@ -4,6 +4,7 @@ Each command imports what it needs when it runs: a token should not wait for a w
 """
 
 import asyncio
+import getpass
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from serving.settings import Settings, SettingsError, limits_in_force, problems,
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
+    from auth.viewer import Viewer
     from cases.documents import Registered
     from resolvers.trusted import Standing
     from sandbox.server import Endpoints
@@ -489,6 +491,31 @@ OF_CLIENT = click.option("--client", required=True, help="Client whose document 
 DOCUMENTS = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
+BOUND_TO = click.option(
+    "--dpop-key",
+    "key_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Private key (JWK or PEM) that the token is bound to, if it is to one.",
+)
+
+
+def _officer(token: str, key_file: Path | None, data: Path) -> "Callable[[datetime], Awaitable[Viewer]]":
+    """How to find out whose token it is."""
+    from serving.documents import DocumentError, key_of, officer
+
+    configured, here = settings(), newest(data)
+    issuer = configured.issuer or (here.issuer if here else None)
+    audience = configured.audience or (here.audience if here else AUDIENCE)
+    if issuer is None:
+        raise Refusal("Nobody can check the token: set ONESTOP_ISSUER, or start the sandbox with `onestop serve`.")
+    said = sys.stdin.read().strip() if token == "-" else token  # noqa: S105 - the dash is no secret
+    try:
+        key = key_of(key_file.read_bytes()) if key_file else None
+    except DocumentError as error:
+        raise click.ClickException(str(error)) from error
+    return lambda now: officer(said, issuer, audience, now, key)
+
+
 def _at_desk(data: Path, work: "Callable[[Desk], Awaitable[T]]") -> T:
     """What comes of some work at the desk of documents; what cannot be done is exit status 1 with the reason."""
     from serving.documents import Desk, DocumentError
@@ -547,21 +574,23 @@ def register_document(file: Path, client: str, purpose: str, data: Path) -> None
 @OF_CLIENT
 @click.option("--purpose", help="Purpose, when it is registered for several.")
 @click.option("--token", required=True, help="The privacy officer's access token; `-` reads it from standard input.")
+@BOUND_TO
 @DATA
-def approve_document(*, hash: str, client: str, purpose: str | None, token: str, data: Path) -> None:  # noqa: A002 - as the command calls it
+def approve_document(
+    *,
+    hash: str,  # noqa: A002 - as the command calls it
+    client: str,
+    purpose: str | None,
+    token: str,
+    key_file: Path | None,
+    data: Path,
+) -> None:
     """Approve a document as a privacy officer; two have to when it reads special categories."""
-    from serving.documents import officer
-
-    configured, here = settings(), newest(data)
-    issuer = configured.issuer or (here.issuer if here else None)
-    audience = configured.audience or (here.audience if here else AUDIENCE)
-    if issuer is None:
-        raise Refusal("Nobody can check the token: set ONESTOP_ISSUER, or start the sandbox with `onestop serve`.")
-    said = sys.stdin.read().strip() if token == "-" else token  # noqa: S105 - the dash is no secret
+    whose = _officer(token, key_file, data)
 
     async def approved(desk: "Desk") -> "tuple[Registered, Standing]":
         now = datetime.now(UTC)
-        return await desk.approve(hash, client, purpose, await officer(said, issuer, audience, now), now)
+        return await desk.approve(hash, client, purpose, await whose(now), now)
 
     its, stands = _at_desk(data, approved)
     click.echo(f"{its.hash}  {its.operations}  {its.purpose.name}  {stands.state.name}")
@@ -573,14 +602,46 @@ def approve_document(*, hash: str, client: str, purpose: str | None, token: str,
 @click.argument("hash")
 @OF_CLIENT
 @click.option("--reason", required=True, help="Why, in at most 500 characters; `list` shows it.")
+@click.option("--token", help="Access token of who revokes; without one, the account at this machine is recorded.")
+@BOUND_TO
 @DATA
-def revoke_document(hash: str, client: str, reason: str, data: Path) -> None:  # noqa: A002 - as the command calls it
-    """End a document's approvals. Running servers refuse it from the next question on."""
-    if not _at_desk(data, lambda desk: desk.revoke(hash, client, reason[:500], datetime.now(UTC))):
+def revoke_document(
+    *,
+    hash: str,  # noqa: A002 - as the command calls it
+    client: str,
+    reason: str,
+    token: str | None,
+    key_file: Path | None,
+    data: Path,
+) -> None:
+    """End a document's approvals. Running servers refuse it from the next question on; `history` has who did it."""
+    whose = _officer(token, key_file, data) if token else None
+
+    async def revoked(desk: "Desk") -> int:
+        now = datetime.now(UTC)
+        by = (await whose(now)).person if whose else f"account:{getpass.getuser()}"
+        return await desk.revoke(hash, client, reason[:500], by, now)
+
+    if not _at_desk(data, revoked):
         raise click.ClickException(
             "No approval of this document by this client holds; `onestop documents list` has all."
         )
     click.echo("Revoked.")
+
+
+@documents.command("history")
+@click.option("--client", help="Only this client's.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@DATA
+def history_of_documents(client: str | None, data: Path, *, as_json: bool) -> None:
+    """Print every approval and every end of one, with who did it: none is ever changed or erased."""
+    found = _at_desk(data, lambda desk: desk.history(client))
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    for each in found:
+        said = [each[name] or "-" for name in ("at", "event", "documentId", "client", "purpose", "actor", "reason")]
+        click.echo("  ".join(said))
 
 
 @documents.command("list")

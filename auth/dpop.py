@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
+from uuid import uuid4
 
-from joserfc import jws
+from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import Key
 
@@ -90,6 +91,25 @@ async def check(shown: Shown, token: str, thumbprint: str, once: Once, now: date
     one = hashlib.sha256(json.dumps([thumbprint, jti, _target(shown.url)]).encode()).hexdigest()
     if not await once(one, issued + BACK + BETWEEN_CLOCKS, now):
         raise ProofError("The proof came before. Make a new one for each request.")  # §11.1
+
+
+def made(key: Key, token: str, method: str, url: str, now: datetime) -> str:
+    """A proof by a private key for one request with this token (RFC 9449 §4.2)."""
+    public = key.as_dict(private=False)
+    curve = {"P-256": "ES256", "Ed25519": "Ed25519"}
+    header = {
+        "alg": curve.get(str(public.get("crv")), "PS256"),
+        "typ": "dpop+jwt",
+        "jwk": {name: public[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in public},
+    }
+    claims = {
+        "jti": uuid4().hex,
+        "htm": method,
+        "htu": url,
+        "iat": int(now.timestamp()),
+        "ath": _spelled(hashlib.sha256(token.encode()).digest()),
+    }
+    return jwt.encode(header, claims, key, registry=_REGISTRY)
 
 
 def _verified(proof: str) -> tuple[Key, dict[str, Any]]:

@@ -10,6 +10,7 @@ signing in afresh needs a step-up, and so on. Only circumstances that the viewer
 
 import hashlib
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -61,6 +62,7 @@ class Facts:
     protected: bool = False
     protection_desk: bool = False
     protection_order: bool = False
+    order_covers_child: bool = False
     office_case: bool = False
     case_open: bool = False
     assigned: bool = False
@@ -151,6 +153,8 @@ REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
 )
 """What could be different, each on top of those before: the first that would have allowed it is what to tell."""
 _REMEMBERED = 2048
+REMEMBERED_S = 60.0
+"""How long a verdict is remembered at most."""
 
 
 FOLDER = resources.files("auth") / "policies"
@@ -161,9 +165,13 @@ class PolicyError(Exception):
 
 
 class Policies:
-    """The policy set of this process. `alert` is called with policy errors, which never name a person."""
+    """The policy set of this process. `alert` is called with policy errors, which never name a person.
 
-    def __init__(self, alert: Callable[[str], None]) -> None:
+    Verdicts are remembered by the facts and the need for 60 `seconds`, and no longer than this policy set is: another
+    one, with another hash, remembers nothing of it.
+    """
+
+    def __init__(self, alert: Callable[[str], None], seconds: Callable[[], float] = time.monotonic) -> None:
         text = written()
         schema_text = (FOLDER / "schema.cedarschema").read_text("utf-8")
         checked = cedarpy.validate_policies(text, schema_text)
@@ -174,10 +182,14 @@ class Policies:
         self._policies = cedarpy.PolicySet.from_str(text)
         self._schema = cedarpy.Schema.from_str(schema_text)
         self._annotations = annotations(text)
-        self._remembered: OrderedDict[tuple[Facts, Need], Verdict] = OrderedDict()
+        self._seconds = seconds
+        self._remembered: OrderedDict[tuple[Facts, Need], tuple[Verdict, float]] = OrderedDict()
 
     def ruling(self, facts: Facts, needs: Sequence[Need]) -> Ruling:
         """A verdict on every need. Facts decide alone, so that a verdict may be remembered with them."""
+        now = self._seconds()
+        while self._remembered and next(iter(self._remembered.values()))[1] <= now - REMEMBERED_S:
+            self._remembered.popitem(last=False)  # the oldest come first
         missing = [need for need in dict.fromkeys(needs) if (facts, need) not in self._remembered]
         try:
             decided = self._decided(facts, missing)
@@ -185,11 +197,15 @@ class Policies:
             self._alert(str(error))
             return {need: Verdict(Effect.WITHHOLD, (), RefusalCode.NOT_ACCESSIBLE) for need in needs}
         for need, verdict in decided.items():
-            self._remembered[facts, need] = verdict
-        found = {need: self._remembered[facts, need] for need in needs}
+            self._remembered[facts, need] = verdict, now
+        found = {need: self._remembered[facts, need][0] for need in needs}
         while len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
         return found
+
+    def forget(self) -> None:
+        """Remember no verdict any more: a mandate was ended."""
+        self._remembered.clear()
 
     def of_log(self, facts: Facts, entries: Entries) -> Verdict:
         """Whether these entries of the access log may be read."""

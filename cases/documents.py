@@ -1,7 +1,8 @@
 """Trusted documents: what a portal registered, and what privacy officers approved of it.
 
 An approval is about one document of one client for one purpose, and keeps what the document disclosed when it was
-given. It is never changed but to end it, with the reason, so that the table is its own history.
+given. It is never changed but to end it, once, with who did and why (a trigger holds that), so that the table is its
+own history.
 """
 
 import uuid
@@ -40,6 +41,7 @@ approval = Table(
     Column("at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("ended_because", String(500)),
+    Column("ended_by", String(256)),
     ForeignKeyConstraint(
         ["client", "hash", "purpose"],
         ["trusted_document.client", "trusted_document.hash", "trusted_document.purpose"],
@@ -83,6 +85,8 @@ class Approval:
     at: datetime
     ended_at: datetime | None = None
     ended_because: str | None = None
+    ended_by: str | None = None
+    """The officer, or the account at the machine: `account:NAME`. None for one that ended before this was kept."""
 
 
 class DocumentStore:
@@ -148,6 +152,7 @@ class DocumentStore:
                     at=row.at,
                     ended_at=row.ended_at,
                     ended_because=row.ended_because,
+                    ended_by=row.ended_by,
                 )
                 for row in await connection.execute(asked)
             ]
@@ -156,7 +161,8 @@ class DocumentStore:
         """Add an approval; it takes the place of an earlier one by the same officer."""
         its = (approval.c.purpose == given.purpose.name, approval.c.approver == given.approver)
         async with self._engine.begin() as connection:
-            await connection.execute(_ending(given.client, given.hash, given.at, "approved again").where(*its))
+            again = _ending(given.client, given.hash, given.at, "approved again", given.approver)
+            await connection.execute(again.where(*its))
             await connection.execute(
                 insert(approval).values(
                     id=str(uuid.uuid4()),
@@ -170,16 +176,16 @@ class DocumentStore:
                 )
             )
 
-    async def revoke(self, client: str, hash_: str, reason: str, now: datetime) -> Iterable[PersonId]:
+    async def revoke(self, client: str, hash_: str, reason: str, by: str, now: datetime) -> Iterable[PersonId]:
         """End all approvals of a client's document, for every purpose: whose they were."""
         async with self._engine.begin() as connection:
-            ended = await connection.execute(_ending(client, hash_, now, reason).returning(approval.c.approver))
+            ended = await connection.execute(_ending(client, hash_, now, reason, by).returning(approval.c.approver))
             return [PersonId(row.approver) for row in ended]
 
 
-def _ending(client: str, hash_: str, now: datetime, because: str) -> Update:
+def _ending(client: str, hash_: str, now: datetime, because: str, by: str) -> Update:
     return (
         update(approval)
         .where(approval.c.client == client, approval.c.hash == hash_, approval.c.ended_at.is_(None))
-        .values(ended_at=now, ended_because=because)
+        .values(ended_at=now, ended_because=because, ended_by=by)
     )

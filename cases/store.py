@@ -60,10 +60,14 @@ class MandateRecord:
     giver: str | None = None
     agencies: frozenset[Agency] | None = None
     sensitivity: Sensitivity | None = None
+    joint: tuple["MandateRecord", ...] = ()
+    """The proxies of all heirs that make this one (resolvers/powers.py); it is nowhere kept itself."""
 
     @property
     def rests_on(self) -> tuple[str, ...]:
-        """The mandates that have to be active for this one to be: itself and its giver."""
+        """The mandates that have to be active for this one to be: itself and its giver, or all that make it."""
+        if self.joint:
+            return tuple(each for part in self.joint for each in part.rests_on)
         return (self.id,) if self.giver is None else (self.id, self.giver)
 
     def active(self, now: datetime) -> bool:

@@ -1,8 +1,8 @@
 """The tables of our own records (SQLAlchemy Core), the same on SQLite and PostgreSQL. Instants are UTC.
 
-What a database can hold, it holds: one case a deceased or child, one live mandate a holder and role (a proxy: a holder
-and giver), one answer a request. Triggers (migrations/) hold that a proxy never exceeds its giver, that a mandate once
-ended stays as it is, and that the history of mandates only grows.
+What a database can hold, it holds: one case a deceased or child, one live mandate a holder, role and purpose (a proxy:
+a holder and giver), one answer a request. Triggers (migrations/) hold that a proxy never exceeds its giver, that a
+mandate once ended stays as it is, and that the history of mandates only grows.
 """
 
 from datetime import UTC, datetime
@@ -97,6 +97,7 @@ mandate = Table(
         "case_id",
         "holder",
         "role",
+        "purpose",
         unique=True,
         sqlite_where=text("revoked_at is null and giver is null"),
         postgresql_where=text("revoked_at is null and giver is null"),

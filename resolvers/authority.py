@@ -4,7 +4,7 @@ Read afresh for every operation, so that a renunciation, a dispute, a protection
 """
 
 import calendar
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
@@ -35,6 +35,8 @@ LEGAL_BASIS = {
     MandateRole.PARENT: "Civil Act 909 and 913",
     MandateRole.GUARDIAN: "MOIS rule 211",
 }
+SETTLING = "National Pension Act 72-73; Automobile Management Act 12"
+"""Of an heir or survivor who settles what is theirs (decision table D43 and D44)."""
 
 
 def day_of(now: datetime) -> date:
@@ -66,6 +68,12 @@ class Claim:
     opens_until: date | None
     """None where the law sets no last day."""
 
+    @property
+    def legal_basis(self) -> str:
+        """The statute that it rests on."""
+        settling = (self.role, self.purpose) == (MandateRole.HEIR, Purpose.ESTATE_SETTLEMENT)
+        return SETTLING if settling else LEGAL_BASIS[self.role]
+
 
 def succession(register: FamilyRegister) -> Succession | None:
     """The succession of the register's person; None while they live."""
@@ -83,8 +91,8 @@ def person_of(register: FamilyRegister) -> RegisteredPerson:
 
 
 def opened_on(person: RegisteredPerson) -> date | None:
-    """The day the succession opened: death, or the declaration of absence (Civil Act 28, 997)."""
-    return person.death_date or person.missing_declared_on
+    """The day the succession opened: death, or the declaration of absence once it is final (Civil Act 28, 997)."""
+    return person.death_date or (person.missing_declared_on if person.missing_final_on else None)
 
 
 def opens_until(kind: CaseKind, person: RegisteredPerson) -> date:
@@ -106,23 +114,96 @@ def age(born: date, today: date) -> int:
     return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
 
-def claim(kind: CaseKind, register: FamilyRegister, viewer: PersonId) -> Claim | None:
-    """The viewer's ground on this person's case, whether or not it still opens; None for strangers."""
+def claims(kind: CaseKind, register: FamilyRegister, viewer: PersonId) -> tuple[Claim, ...]:
+    """The viewer's grounds on this person's case, whether or not it still opens; the one usually meant comes first.
+
+    Nothing for strangers and for the dead.
+    """
+    me = register.persons.get(viewer)
+    if me is not None and me.death_date is not None:
+        return ()
+    return _on_estate(register, viewer) if kind is CaseKind.ESTATE else _on_birth(register, viewer)
+
+
+def claim(
+    kind: CaseKind, register: FamilyRegister, viewer: PersonId, purposes: Collection[Purpose] | None = None
+) -> Claim | None:
+    """The first ground, of these purposes if there is one; None for strangers."""
+    found = claims(kind, register, viewer)
+    meant = [each for each in found if purposes is None or each.purpose in purposes]
+    return next(iter(meant or found), None)
+
+
+def _on_estate(register: FamilyRegister, viewer: PersonId) -> tuple[Claim, ...]:
+    found, person = succession(register), person_of(register)
+    share, role = found and found.share_of(viewer), appointed(register, viewer)
+    claimed = []
+    if share and share.standing is not HeirStanding.PREDECEASED:
+        until = opens_until(CaseKind.ESTATE, person)
+        claimed += [Claim(CaseKind.ESTATE, MandateRole.HEIR, Purpose.ESTATE_DISCOVERY, share.relation, until)]
+    if role:
+        claimed += [Claim(CaseKind.ESTATE, role, Purpose.ESTATE_SETTLEMENT, Relation.OTHER, None)]
+    relation = survivor(register, viewer) or (share.relation if share and takes_vehicle(found, viewer) else None)
+    if relation:
+        claimed += [Claim(CaseKind.ESTATE, MandateRole.HEIR, Purpose.ESTATE_SETTLEMENT, relation, None)]
+    return tuple(claimed)
+
+
+def _on_birth(register: FamilyRegister, viewer: PersonId) -> tuple[Claim, ...]:
     person = person_of(register)
-    if kind is CaseKind.ESTATE:
-        found = succession(register)
-        share = found.share_of(viewer) if found else None
-        if share is None or share.standing is HeirStanding.PREDECEASED:
-            role = appointed(register, viewer)
-            return role and Claim(kind, role, Purpose.ESTATE_SETTLEMENT, Relation.OTHER, None)
-        return Claim(kind, MandateRole.HEIR, Purpose.ESTATE_DISCOVERY, share.relation, opens_until(kind, person))
+    until = opens_until(CaseKind.BIRTH, person)
     if any(p.parent == viewer and p.child == person.subject for p in register.parentage):
-        until = opens_until(kind, person)
-        return Claim(kind, MandateRole.PARENT, Purpose.BIRTH_BENEFITS, Relation.PARENT, until)
-    if any(g.guardian == viewer and g.ward == person.subject and g.until is None for g in register.guardianships):
-        until = opens_until(kind, person)
-        return Claim(kind, MandateRole.GUARDIAN, Purpose.WARD_ADMINISTRATION, Relation.OTHER, until)
-    return None
+        return (Claim(CaseKind.BIRTH, MandateRole.PARENT, Purpose.BIRTH_BENEFITS, Relation.PARENT, until),)
+    mine = any(g.guardian == viewer and g.ward == person.subject and g.until is None for g in register.guardianships)
+    if mine and person.death_date is None:  # a guardianship ends with its ward
+        return (Claim(CaseKind.BIRTH, MandateRole.GUARDIAN, Purpose.WARD_ADMINISTRATION, Relation.OTHER, until),)
+    return ()
+
+
+def survivor(register: FamilyRegister, viewer: PersonId) -> Relation | None:
+    """What somebody is to the dead who gives them a survivor's pension of their own: spouse, child or parent."""
+    person = person_of(register)
+    if opened_on(person) is None:
+        return None
+    if _spouse(person, register) == viewer:
+        return Relation.SPOUSE
+    ties = {(p.parent, p.child) for p in register.parentage}
+    if (person.subject, viewer) in ties:
+        return Relation.CHILD
+    return Relation.PARENT if (viewer, person.subject) in ties else None
+
+
+def entitled(register: FamilyRegister) -> frozenset[PersonId]:
+    """Everybody who inherits."""
+    found = succession(register)
+    return frozenset(share.person for share in found.shares if share.standing in INHERITING) if found else frozenset()
+
+
+def takes_vehicle(found: Succession | None, viewer: PersonId) -> bool:
+    """Whether the vehicles become the viewer's: as the only heir, or by the heirs' agreement (Civil Act 1013)."""
+    inherits = {share.person for share in found.shares if share.standing in INHERITING} if found else set()
+    agreed = found is not None and any(
+        d.kind is DeclarationKind.VEHICLE_TAKEOVER and (d.heir, d.deceased) == (viewer, found.register.subject)
+        for d in found.register.declarations
+    )
+    return viewer in inherits and (agreed or len(inherits) == 1)
+
+
+def _orders(register: FamilyRegister, viewer: PersonId, today: date) -> tuple[bool, bool]:
+    """Whether an order in force protects a parent of the child from the viewer, and whether it covers the child.
+
+    It covers the child whom it names, and the one who lives with the protected parent: where the child lives tells
+    where the parent does.
+    """
+    child = person_of(register)
+    protected = {
+        order.protected
+        for order in register.protection_orders
+        if order.against == viewer and order.since <= today and (order.until is None or today <= order.until)
+    }
+    parents = protected & {p.parent for p in register.parentage if p.child == child.subject}
+    homes = {register.persons[parent].address for parent in parents}
+    return bool(parents), child.subject in protected or bool(homes & {None, child.address})
 
 
 def appointed(register: FamilyRegister, holder: PersonId) -> MandateRole | None:
@@ -149,6 +230,7 @@ def facts(
     declared = {d.kind for d in register.declarations if d.heir == me and d.deceased == person.subject}
     order = next((g for g in register.guardianships if g.guardian == me and g.ward == person.subject), None)
     kind = CaseKind.ESTATE if opened_on(person) else CaseKind.BIRTH
+    protects_parent, covers_child = _orders(register, me, day_of(now))
     return Facts(
         role=role.name if role else NOBODY,
         purpose=purpose,
@@ -156,11 +238,14 @@ def facts(
         fresh=fresh(viewer, now),
         mandate_active=active,
         opened_in_time=case_opened_on <= opens_until(kind, person),
+        missing=person.death_date is None and opened_on(person) is not None,
+        survivor=survivor(register, me) is not None,
+        takes_vehicle=takes_vehicle(found, me),
         rank=_rank(share),
         by_substitution=share is not None and share.representing is not None,
         both_deaths_registered=share is not None
         and _is_dead(register, share.representing)
-        and person.death_date is not None,
+        and opened_on(person) is not None,  # who is declared missing counts as dead (Civil Act 28)
         nearer_rank_entitled=share is not None
         and any(other.rank < share.rank and other.standing in INHERITING for other in (found.shares if found else ())),
         appointed=role is not None and appointed(register, me) is role,
@@ -171,6 +256,8 @@ def facts(
         order_agencies=frozenset(agency.name for agency in order.agencies) if order else frozenset(),
         order_sensitivity=LEVEL[order.sensitivity] if order else 0,
         protected=person.protected,
+        protection_order=protects_parent,
+        order_covers_child=covers_child,
         service=Role.SERVICE in viewer.roles,
         sender_bound=viewer.sender_bound,
         sandbox=sandbox,

@@ -8,7 +8,7 @@ import strawberry
 from cases.store import MandateRecord
 from resolvers import authority, log, sections
 from resolvers.authority import person_of
-from resolvers.context import Context, Hand
+from resolvers.context import PRESENCE, Context, Hand
 from resolvers.graph import In, context_of
 from resolvers.plan import Part
 from rules.deadlines import BirthFacts, EstateFacts, birth_deadlines, estate_deadlines
@@ -24,6 +24,7 @@ from schema.person import Person
 from schema.scalars import Coordinate
 
 PERSON_ID = Coordinate("Person.id")
+HOLDER, ON_BEHALF_OF = Coordinate("Mandate.holder"), Coordinate("Mandate.onBehalfOf")
 Parent = strawberry.Parent[Case]
 TYPES: dict[CaseKind, type[EstateCase] | type[BirthCase]] = {CaseKind.ESTATE: EstateCase, CaseKind.BIRTH: BirthCase}
 
@@ -78,25 +79,31 @@ async def mandate(parent: Parent, info: In) -> Mandate:
 
 @resolves(Case, "mandates")
 async def mandates(parent: Parent, info: In) -> list[Mandate]:
-    """Everyone's power, ended ones included."""
-    return [mandate_of(context_of(info), record) for record in hand(info, parent).mandates]
+    """Everyone's power, ended ones included; one's own, where the mandate reaches a single agency."""
+    context, held = context_of(info), hand(info, parent)
+    everyones = held.shown.power.ruling(context.house.policies, [PRESENCE])[PRESENCE].shows
+    return [
+        mandate_of(context, record) for record in held.mandates if everyones or record.holder == context.viewer.person
+    ]
 
 
 @resolves(Mandate, "holder")
 async def holder(parent: strawberry.Parent[Mandate], info: In) -> Person | None:
     """Who has it, as the register knows them."""
-    return await _known(info, parent, parent.held_by)
+    return await _known(info, parent, HOLDER, parent.held_by)
 
 
 @resolves(Mandate, "on_behalf_of")
 async def on_behalf_of(parent: strawberry.Parent[Mandate], info: In) -> Person | None:
     """For whom a proxy acts."""
-    return await _known(info, parent, parent.acting_for)
+    return await _known(info, parent, ON_BEHALF_OF, parent.acting_for)
 
 
-async def _known(info: In, parent: Mandate, subject: PersonId | None) -> Person | None:
+async def _known(info: In, parent: Mandate, field: Coordinate, subject: PersonId | None) -> Person | None:
     context = context_of(info)
     held, register = context.hands[parent.ref], context.hands[parent.ref].register
+    if held.withholds(field, Part.PERSON):
+        return None
     if subject is not None and subject not in register.persons and parent.role is MandateRole.PROXY:
         register = await context.register(subject, parent.purpose.name, held.record)
         if register.persons[subject].protected:

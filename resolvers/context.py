@@ -8,7 +8,7 @@ agency.
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from aiodataloader import DataLoader
 from graphql import GraphQLError
 
 from audit.entry import uuid7
-from auth.policy import Need, Ruling, Verdict
+from auth.policy import Effect, Need, Policies, Ruling, Verdict
 from auth.power import Power
 from auth.viewer import Viewer
 from cases.store import CaseRecord, MandateRecord
@@ -31,7 +31,7 @@ from resolvers.operation_types import Asked
 from resolvers.plan import Part, Plan, Read, Region, need
 from resolvers.recording import Completed
 from schema.answer import Answer, AnswerStatus
-from schema.case import CaseKind, Purpose, Refusal, RefusalCode, Withheld
+from schema.case import CaseKind, MandateRole, Purpose, Refusal, RefusalCode, Withheld
 from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId, SectorId
 from schema.person import Person
@@ -60,15 +60,22 @@ class Shown:
         reads: Sequence[tuple[Read, Need]],
         ruling: Ruling,
         always: frozenset[str] = frozenset(),
+        *,
+        frame: bool = False,
     ) -> None:
-        """`always` is shown whatever the ruling: what says nothing but that the viewer has a claim of their own."""
+        """`always` is shown whatever the ruling: what says nothing but that the viewer has a claim of their own.
+
+        `frame`: so is the case itself (that it is there, and the viewer's own mandate), whose reach is one agency.
+        """
         self.power = power
+        self._ruling = ruling
         self._verdicts: dict[tuple[Coordinate, Part], Verdict] = {}
         self._refused: dict[tuple[Coordinate, Part], tuple[Sensitivity, RefusalCode]] = {}
         for read, needed in reads:
             verdict = ruling[needed]
             self._verdicts[read.coordinate, read.part] = verdict
-            code = verdict.refusal if not verdict.shows and read.coordinate not in always else None
+            hides = not verdict.shows and read.coordinate not in always and not (frame and needed == PRESENCE)
+            code = verdict.refusal if hides else None
             if code is None and read.coordinate == HIGH_ONLY and power.facts.assurance < ASSURED:
                 code = RefusalCode.STEP_UP_REQUIRED
             if code is not None:
@@ -81,6 +88,13 @@ class Shown:
     def allowed(self, part: Part) -> frozenset[Coordinate]:
         """The coordinates that may be shown of this part."""
         return frozenset(c for c, p in self._verdicts if p is part and (c, p) not in self._refused)
+
+    def still(self, power: Power, policies: Policies) -> bool:
+        """Whether a power shows everything that this ruling showed."""
+        now = power.ruling(policies, list(self._ruling))
+        return all(
+            now[needed].effect in {was.effect, Effect.ALLOW} for needed, was in self._ruling.items() if was.shows
+        )
 
     def masked(self, part: Part) -> frozenset[Coordinate]:
         """Those whose value keeps its first syllable only."""
@@ -275,10 +289,15 @@ class Context:
             self.require_purpose(held[0].purpose, Attempt(record.subject, record, RefusalCode.OUT_OF_SCOPE))
         held = [mine for mine in held if self.purposes is None or mine.purpose in self.purposes]
         register = await self.register(record.subject, held[0].purpose.name, record)
+        together = powers.joint(mandates, register, self.now)
+        mandates = [*mandates, *together]
+        mine_too = [each for each in together if each.holder == self.viewer.person]
+        if self.purposes is None or Purpose.ESTATE_DISCOVERY in self.purposes:
+            held = powers.by_reach([*held, *mine_too])
         refused = []
         for mine in held:
-            power = powers.power(self.viewer, mine, record, register, self.now, sandbox=self.house.sandbox)
-            verdict = power.ruling(self.house.policies, [PRESENCE])[PRESENCE]
+            register, power = await self.borne_out(mine, record)
+            verdict = power.entering(self.house.policies)
             if verdict.shows:
                 shown = self.shown(power, REGION[record.kind], always=STANDS, mandates=REGION[record.kind])
                 hand = Hand(record, mine, mandates, register, authority.succession(register), shown)
@@ -286,6 +305,16 @@ class Context:
                 return hand
             refused.append(verdict.refusal)
         raise self._refusal(Attempt(record.subject, record, refused[0]))
+
+    async def borne_out(self, mine: MandateRecord, record: CaseRecord) -> tuple[FamilyRegister, Power]:
+        """The register around the case's person, and what it leaves of the viewer's mandate."""
+        register = await self.register(record.subject, mine.purpose.name, record)
+        power = powers.power(self.viewer, mine, record, register, self.now, sandbox=self.house.sandbox)
+        if mine.role is MandateRole.PROXY:  # no relative, as a rule; a proxy ends with its holder (Civil Act 127)
+            own = await self.register(self.viewer.person, mine.purpose.name, record)
+            if own.persons[self.viewer.person].death_date is not None:
+                power = replace(power, facts=replace(power.facts, mandate_active=False))
+        return register, power
 
     def shown(
         self,
@@ -297,6 +326,7 @@ class Context:
         """The ruling on everything the document reads in these regions.
 
         `mandates` is the region of the case whose mandates are given and ended: what is read of them is as in there.
+        With it the case is entered, and its frame is shown.
         """
         places = [(region, region) for region in regions]
         if mandates is not None:
@@ -307,7 +337,8 @@ class Context:
             for read in sorted(self.plan.reads.get(region, ()), key=lambda read: (read.coordinate, read.part.value))
             if not read.inherited and (needed := need(read, of)) is not None
         ]
-        return Shown(power, reads, power.ruling(self.house.policies, [needed for _, needed in reads]), always)
+        ruling = power.ruling(self.house.policies, [needed for _, needed in reads])
+        return Shown(power, reads, ruling, always, frame=mandates is not None)
 
     def own_region(self) -> Own:
         """The ruling on the viewer's own data, wherever the document reads it."""

@@ -48,6 +48,15 @@ def register_silent(retry_after_s: int | None) -> GraphQLError:
     )
 
 
+def register_changed() -> GraphQLError:
+    """Less may be shown than when the agencies were asked; asking again shows what still may."""
+    return error(
+        "OVERLOADED",
+        "What the family register says changed while agencies were being asked, so nothing is shown. Ask again.",
+        retryAfterSeconds=1,
+    )
+
+
 def wrong_purpose(approved: Iterable[Purpose], asked: Purpose) -> GraphQLError:
     """A trusted document on a case of a purpose that it is not approved for."""
     names = ", ".join(sorted(purpose.name for purpose in approved))

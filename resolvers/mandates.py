@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from graphql import GraphQLError
 
 from cases.store import Evidence, GiverEndedError, Grant, KeyReusedError, MandateRecord
-from resolvers import case, errors, inputs
+from resolvers import case, errors, inputs, powers
 from resolvers.authority import person_of
 from resolvers.context import ASSURED, Attempt, Context, Hand
 from schema.case import (
@@ -18,7 +18,7 @@ from schema.case import (
     RevokeMandateInput,
 )
 from schema.disclosure import Agency, Sensitivity
-from schema.identifiers import PersonId
+from schema.identifiers import CaseId, PersonId
 
 PROXY_AGENCIES = frozenset(Agency) - {Agency.HEALTH}
 """What a proxy may ask (decision table D14)."""
@@ -74,27 +74,45 @@ async def granted(context: Context, asked: GrantProxyInput) -> MandatePayload:
 
 
 async def revoked(context: Context, asked: RevokeMandateInput) -> MandatePayload:
-    """End a mandate: its holder or its giver may. It ends even when it cannot be shown that it did."""
+    """End a mandate: its holder or its giver may. It ends even when it cannot be shown that it did.
+
+    Of a proxy of all heirs, each ends what they gave, and its holder all of it.
+    """
     reason = asked.reason.strip()
     if not 0 < len(reason) <= LONGEST_REASON:
         raise errors.bad_input("input.reason", f"Give 1 to {LONGEST_REASON} characters.")
     parts = context.opened(asked.mandate, "Mandate")
-    record = await context.house.cases.mandate(parts[1]) if parts else None
-    if record is None or context.viewer.person not in {record.holder, record.on_behalf_of}:
+    records = await _named(context, parts[1]) if parts else []
+    mine = [each for each in records if context.viewer.person in {each.holder, each.on_behalf_of}]
+    if not mine:
         context.attempts.append(Attempt(None, None, RefusalCode.NOT_ACCESSIBLE))
         return MandatePayload(mandate=None, refusal=Refusal(code=RefusalCode.NOT_ACCESSIBLE))
+    record = mine[0]
     hand: Hand | GraphQLError
     try:  # entered before, since nobody enters on a mandate that they have just ended
         hand = await context.enter_case(record.case_id)
     except GraphQLError as unseen:
         hand = unseen
-    context.ended.add(record.id)
-    await context.house.cases.revoke(record.id, context.viewer.person, reason, context.now)
+    for each in mine:
+        context.ended.add(each.id)
+        await context.house.cases.revoke(each.id, context.viewer.person, reason, context.now)
+    context.house.policies.forget()
     context.house.changes.announce(record.case_id)
     if isinstance(hand, GraphQLError):
         raise hand
     ended = await context.house.cases.mandate(record.id)
     return _given(context, hand, ended or record)
+
+
+async def _named(context: Context, mandate_id: str) -> list[MandateRecord]:
+    """The mandate of this id; for a proxy of all heirs, those in force that make it."""
+    cases = context.house.cases
+    if not mandate_id.startswith(powers.JOINT):
+        record = await cases.mandate(mandate_id)
+        return [record] if record else []
+    case_id, _, holder = mandate_id.removeprefix(powers.JOINT).partition("/")
+    held = powers.held(await cases.mandates(CaseId(case_id)), PersonId(holder), context.now)
+    return [each for each in held if each.giver is not None]
 
 
 def _until(asked: datetime, giver: MandateRecord, now: datetime) -> datetime:

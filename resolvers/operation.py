@@ -28,6 +28,7 @@ from resolvers.documents import Documents
 from resolvers.house import House
 from resolvers.operation_types import Asked, Reply
 from resolvers.plan import Part, Plan, Plans, Region
+from resolvers.recheck import taken_back
 from resolvers.recording import RecordingExecutor
 from resolvers.redaction import redacted, without_numbers
 from resolvers.roots import Change
@@ -183,6 +184,8 @@ class Graph:
             data, problems = None, [_incident(error)]
         if data is not None and not await self._still_entitled(context):
             data, seen, problems = None, {}, [_formatted(errors.refused(RefusalCode.NOT_ACCESSIBLE))]
+        if data is not None and (changed := await taken_back(context)):
+            data, seen, problems = None, {}, [_formatted(changed)]
         if data is not None and isinstance(untrusted := await self._purposes(context.asked, context.viewer), Reply):
             data, seen, problems = None, {}, list(untrusted.errors)
         try:

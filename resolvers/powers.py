@@ -9,8 +9,11 @@ from auth.viewer import Viewer
 from cases.store import CaseRecord, MandateRecord
 from connectors.registry import FamilyRegister
 from resolvers import authority
-from schema.case import MandateRole
+from schema.case import MandateRole, Purpose
 from schema.identifiers import PersonId
+
+JOINT = "joint/"
+"""How the id of a proxy of all heirs begins: of whose case, and who has it."""
 
 
 def held(mandates: Sequence[MandateRecord], holder: PersonId, now: datetime) -> list[MandateRecord]:
@@ -20,7 +23,46 @@ def held(mandates: Sequence[MandateRecord], holder: PersonId, now: datetime) -> 
     """
     active = {mandate.id for mandate in mandates if mandate.active(now)}
     mine = [mandate for mandate in mandates if mandate.holder == holder and active.issuperset(mandate.rests_on)]
-    return sorted(mine, key=lambda mandate: mandate.giver is not None)
+    return by_reach(mine)
+
+
+def by_reach(mandates: Sequence[MandateRecord]) -> list[MandateRecord]:
+    """One's own before those given, one of all heirs before one of one, discovery before settlement."""
+
+    def place(mandate: MandateRecord) -> tuple[bool, bool, bool]:
+        given = mandate.role is MandateRole.PROXY
+        return given, given and not mandate.joint, mandate.purpose is Purpose.ESTATE_SETTLEMENT
+
+    return sorted(mandates, key=place)
+
+
+def joint(mandates: Sequence[MandateRecord], register: FamilyRegister, now: datetime) -> list[MandateRecord]:
+    """The proxies of all heirs: somebody's to whom every entitled heir, of two or more, has given one.
+
+    It is there only while all of them hold: found afresh for every question, it cannot outlive one that ended, nor an
+    heir who comes or goes.
+    """
+    entitled = authority.entitled(register)
+    found = []
+    for holder in sorted({mandate.holder for mandate in mandates if mandate.giver is not None}):
+        given = {each.on_behalf_of: each for each in held(mandates, holder, now) if each.giver is not None}
+        if len(entitled) < 2 or not entitled <= given.keys():
+            continue
+        parts = tuple(given[heir] for heir in sorted(entitled))
+        found.append(
+            replace(
+                parts[0],
+                id=f"{JOINT}{parts[0].case_id}/{holder}",
+                on_behalf_of=None,
+                legal_basis="Civil Act 114, for all heirs",
+                issued_by="All heirs together",
+                valid_from=max(each.valid_from for each in parts),
+                valid_until=min(each.valid_until for each in parts if each.valid_until is not None),
+                giver=None,
+                joint=parts,
+            )
+        )
+    return found
 
 
 def power(
@@ -33,10 +75,16 @@ def power(
     sandbox: bool,
 ) -> Power:
     """What an active mandate gives its holder: as much as the register still bears out."""
+    if mandate.joint:
+        parts = [power(viewer, part, record, register, now, sandbox=sandbox) for part in mandate.joint]
+        if {part.on_behalf_of for part in mandate.joint} != authority.entitled(register):
+            parts = [replace(part, facts=replace(part.facts, mandate_active=False)) for part in parts]
+        return replace(parts[0], others=tuple(parts[1:]))
     claiming = viewer.person if mandate.on_behalf_of is None else mandate.on_behalf_of
-    claim = authority.claim(record.kind, register, claiming)
     claimed = MandateRole.HEIR if mandate.role is MandateRole.PROXY else mandate.role
-    active = claim is not None and claim.role is claimed
+    active = (claimed, mandate.purpose) in {
+        (claim.role, claim.purpose) for claim in authority.claims(record.kind, register, claiming)
+    }
     opened_on = authority.day_of(record.opened_at)
     own = authority.facts(
         viewer,

@@ -124,7 +124,7 @@ async def opened(context: Context, opening: Opening) -> OpenCasePayload:
     if subject is None or subject not in mine.persons or context.viewer.case is not None:
         return _refused(context, subject, RefusalCode.NOT_ACCESSIBLE)
     register = await context.register(subject, PURPOSE[opening.kind].name)
-    claim = authority.claim(opening.kind, register, context.viewer.person)
+    claim = authority.claim(opening.kind, register, context.viewer.person, context.purposes)
     if claim is None:
         return _refused(context, subject, RefusalCode.NOT_ACCESSIBLE)
     _, refusal = viewer.standing(context, claim, register)
@@ -164,7 +164,7 @@ def _grant(context: Context, claim: Claim, register: FamilyRegister) -> Grant:
         role=claim.role,
         holder=context.viewer.person,
         purpose=claim.purpose,
-        legal_basis=authority.LEGAL_BASIS[claim.role],
+        legal_basis=claim.legal_basis,
         issued_by="Family register",
         evidence=Evidence(
             kind="FAMILY_REGISTER",

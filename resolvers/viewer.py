@@ -8,7 +8,7 @@ import strawberry
 from connectors.registry import FamilyRegister
 from resolvers import authority, case
 from resolvers.authority import Claim
-from resolvers.context import PRESENCE, Context, Own, Shown
+from resolvers.context import Context, Own, Shown
 from resolvers.graph import In, context_of
 from resolvers.plan import Part
 from schema.case import Case, CaseKind, Purpose, Refusal, RefusalCode
@@ -113,7 +113,7 @@ async def candidates(parent: Parent, info: In) -> list[CaseCandidate]:
 async def _candidate(context: Context, kind: CaseKind, subject: PersonId) -> CaseCandidate | None:
     purpose = Purpose.ESTATE_DISCOVERY if kind is CaseKind.ESTATE else Purpose.BIRTH_BENEFITS
     register = await context.register(subject, purpose.name)
-    claim = authority.claim(kind, register, context.viewer.person)
+    claim = authority.claim(kind, register, context.viewer.person, context.purposes)
     if claim is None:
         return None
     shown, refusal = standing(context, claim, register)
@@ -132,5 +132,5 @@ async def _candidate(context: Context, kind: CaseKind, subject: PersonId) -> Cas
 def standing(context: Context, claim: Claim, register: FamilyRegister) -> tuple[Shown, RefusalCode | None]:
     """The ruling on a case that is not open yet, and why it would not open (None when it would)."""
     shown = context.claimed(claim, register)
-    verdict = shown.power.ruling(context.house.policies, [PRESENCE])[PRESENCE]
+    verdict = shown.power.entering(context.house.policies)
     return shown, verdict.refusal if not verdict.shows else None

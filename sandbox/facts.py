@@ -30,6 +30,7 @@ class Person:
     municipality: str  # five digits: province and city, county or district
     registration_number: str  # YYMMDD-G######, with a day that no month has
     protected: bool = False
+    missing_final_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Declaration:
 
     deceased: Subject
     heir: Subject
-    kind: str  # RENUNCIATION LIMITED_ACCEPTANCE DISQUALIFICATION LOSS_OF_RIGHTS
+    kind: str  # RENUNCIATION LIMITED_ACCEPTANCE DISQUALIFICATION LOSS_OF_RIGHTS VEHICLE_TAKEOVER
     on: date
 
 
@@ -84,6 +85,16 @@ class Dispute:
     deceased: Subject
     opened_on: date
     closed_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionOrder:
+    """Whom an order protects from whom."""
+
+    protected: Subject
+    against: Subject
+    since: date
+    until: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,7 @@ class Nation:
     declarations: list[Declaration] = field(default_factory=list)
     appointments: list[Appointment] = field(default_factory=list)
     disputes: list[Dispute] = field(default_factory=list)
+    protection_orders: list[ProtectionOrder] = field(default_factory=list)
     births: dict[Subject, Birth] = field(default_factory=dict)
     personas: dict[str, Subject] = field(default_factory=dict)
     index: dict[Subject, Ties] = field(default_factory=dict, repr=False, compare=False)

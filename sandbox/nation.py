@@ -40,6 +40,8 @@ from sandbox.tables import (
 REGISTERED_BIRTHS_SINCE: Final = date(2008, 1, 1)
 """From this day birth reports carry order and multiple birth (Act on the Registration of Family Relations)."""
 MAJORITY: Final = 19
+APPEAL: Final = timedelta(days=15)
+"""After so many days a declaration of absence that nobody appealed against is final."""
 SERIALS: Final = 900_000  # registration numbers from here on are the personas'
 GENERATIONS: Final = 4
 
@@ -204,17 +206,21 @@ class _Family:
         home = at or self._home(place)
         died = self._death(born, alive_on or born)
         missing = died is None and born.year < self.register.today.year - 30 and dice.below(1500) == 0
+        name = surname + dice.pick(GIVEN_NAMES[sex, naming_generation(born.year)])
+        declared = dice.day(_birthday(born, 25), self.last_day) if missing else None
+        final = declared + APPEAL if declared else None
         person = Person(
             subject=numbered_subject(self.register.seed, number),
-            name=surname + dice.pick(GIVEN_NAMES[sex, naming_generation(born.year)]),
+            name=name,
             sex=sex,
             born=born,
             died=died,
-            missing_declared_on=dice.day(_birthday(born, 25), self.last_day) if missing else None,
+            missing_declared_on=declared,
             address=home.address,
             municipality=home.place.municipality,
             registration_number=registration_number(born, sex, number * 7919 % SERIALS),
             protected=dice.below(700) == 0,
+            missing_final_on=final if final and final <= self.last_day else None,
         )
         self.register.people[person.subject] = person
         return person

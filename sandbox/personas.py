@@ -4,7 +4,7 @@ Who they are depends on nothing, and what is true of them only on the day `today
 and of their children is written out in persona_holdings.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
@@ -20,6 +20,7 @@ from sandbox.facts import (
     Nation,
     Parentage,
     Person,
+    ProtectionOrder,
     Subject,
 )
 from sandbox.identifiers import persona_subject, registration_number
@@ -332,8 +333,41 @@ def _protected_person(to: _Register) -> None:
     to.child("protected-person", mother="deceased")
 
 
+def _missing(to: _Register) -> None:
+    """No persona: a man declared missing 80 days ago. His wife and son inherit; his mother survives him."""
+    home = "봉양리|봉양3길|33|"
+    missing = to.person("absent", "곽태식", "MALE", to.day(58, 5, 17), home)
+    declared = to.today - timedelta(days=80)
+    to.nation.people[missing] = replace(
+        to.nation.people[missing], missing_declared_on=declared, missing_final_on=declared + timedelta(days=15)
+    )
+    to.person("wife", "엄현주", "FEMALE", to.day(56, 2, 8), home)
+    to.person("son", "곽민재", "MALE", to.day(28, 9, 12), home)
+    to.person("mother", "방말자", "FEMALE", to.day(83, 4, 6), home)
+    to.child("absent", mother="mother")
+    to.child("son", mother="wife", father="absent")
+    to.marriage("absent", "wife", to.day(31, 3, 15))
+    to.nation.declarations.append(
+        Declaration(missing, to.subject("son"), "VEHICLE_TAKEOVER", to.today - timedelta(days=30))
+    )
+
+
+def _under_order(to: _Register) -> None:
+    """No persona: a newborn whose mother an order protects from the father."""
+    born = to.today - timedelta(days=40)
+    to.person("mother", "도예진", "FEMALE", to.day(29, 7, 7), "교동|율곡로|2844|")
+    to.person("father", "변상훈", "MALE", to.day(34, 10, 20), "퇴계동|퇴계로|140|")
+    to.person("child", "변지안", "FEMALE", born, "교동|율곡로|2844|")
+    to.child("child", mother="mother", father="father", custody=True)
+    to.marriage("mother", "father", to.day(3, 4, 18))
+    to.nation.births[to.subject("child")] = Birth(to.subject("child"), 1, multiple=False, under_protection=False)
+    to.nation.protection_orders.append(
+        ProtectionOrder(to.subject("mother"), to.subject("father"), born + timedelta(days=10), None)
+    )
+
+
 def families(today: date) -> Nation:
-    """Everybody in the personas' families and what the register holds of them; the same for every seed."""
+    """Everybody in the personas' families (and two more), and what the register holds; the same for every seed."""
     register = Nation(seed=0, today=today)
     for name, write in (
         ("heir", _heir),
@@ -350,6 +384,8 @@ def families(today: date) -> Nation:
         ("case-officer", _officials),
         ("stranger", _stranger),
         ("protected-person", _protected_person),
+        ("missing", _missing),
+        ("under-order", _under_order),
     ):
         write(_Register(name, register))
     register.personas.update({name: record.subject for name, record in PERSONAS.items()})

@@ -7,13 +7,16 @@ preset of graphql-codegen, Relay), or Apollo's with `operations`. The id that co
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import aiohttp
+from joserfc.errors import JoseError
+from joserfc.jwk import Key, import_key
 
+from auth.dpop import Shown, made
 from auth.keys import IssuerKeys
 from auth.rows import Rows
 from auth.token import TokenCheck, UnauthenticatedError
@@ -315,9 +318,22 @@ class Desk:
         )
         return its, standing(reading, await self._approvals(client, its.hash, its.purpose), self._schema_hash)
 
-    async def revoke(self, hash_: str, client: str, reason: str, now: datetime) -> int:
-        """End its approvals: how many."""
-        return len(list(await self._store.revoke(client, full(hash_), reason, now)))
+    async def revoke(self, hash_: str, client: str, reason: str, by: str, now: datetime) -> int:
+        """End its approvals: how many. `by`: an officer, or the account at this machine."""
+        return len(list(await self._store.revoke(client, full(hash_), reason, by, now)))
+
+    async def history(self, client: str | None) -> list[dict[str, str | None]]:
+        """Every approval and every end of one (of a client's documents), with who did it, the earliest first."""
+        documents = {(each.client, each.hash) for each in await self._store.registered(client)}
+        found: list[tuple[datetime, dict[str, str | None]]] = []
+        for its, hash_ in sorted(documents):
+            for each in await self._store.approvals(its, hash_):
+                about = {"client": its, "documentId": hash_, "purpose": each.purpose.name, "approver": each.approver}
+                found.append((each.at, {**about, "event": "APPROVED", "actor": each.approver, "reason": None}))
+                if each.ended_at is not None:
+                    ended = {"event": "ENDED", "actor": each.ended_by, "reason": each.ended_because}
+                    found.append((each.ended_at, {**about, **ended}))
+        return [{"at": at.isoformat(), **told} for at, told in sorted(found, key=lambda each: each[0])]
 
     async def listed(self, client: str | None) -> list[Listed]:
         """Every registered document (of a client) and where it stands."""
@@ -340,18 +356,36 @@ def full(hash_: str) -> str:
     return f"sha256:{match[1]}"
 
 
-async def _no_proof(_hash: str, _kept_until: datetime, _now: datetime) -> bool:
-    """No proof is taken here: a command has no request that one could be about."""
-    return False
+async def _fresh(_hash: str, _kept_until: datetime, _now: datetime) -> bool:
+    """The proof was made here, a moment ago, for this check: it came for the first time."""
+    return True
 
 
-async def officer(token: str, issuer: str, audience: str, now: datetime) -> Viewer:
-    """Whose access token it is. Nobody sends it anywhere: it is checked and forgotten here."""
+def key_of(content: bytes) -> Key:
+    """The private key of a file, JWK or PEM."""
+    kinds: tuple[Literal["EC", "OKP", "RSA"], ...] = ("EC", "OKP", "RSA")
+    for kind in kinds:
+        with suppress(JoseError, ValueError, TypeError, KeyError):
+            key = import_key(json.loads(content) if content.lstrip().startswith(b"{") else content, kind)
+            if key.is_private:
+                return key
+    raise DocumentError("The key file is no private key. Give the JWK or PEM of the key that the token is bound to.")
+
+
+async def officer(token: str, issuer: str, audience: str, now: datetime, key: Key | None = None) -> Viewer:
+    """Whose access token it is; `key`: the private key of one that is bound to it (RFC 9449).
+
+    Nobody sends either anywhere: they are checked and forgotten here.
+    """
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as http:
         keys = IssuerKeys(issuer, program.getting(http))
-        check = TokenCheck(issuer, audience, keys, _no_proof, bearer_allowed=True)
+        check = TokenCheck(issuer, audience, keys, _fresh, bearer_allowed=True)
         try:
-            return await check.viewer(f"Bearer {token}", now)
+            if key is None:
+                return await check.viewer(f"Bearer {token}", now)
+            return await check.viewer(
+                f"DPoP {token}", now, Shown(made(key, token, "POST", audience, now), "POST", audience)
+            )
         except UnauthenticatedError as refused:
             raise DocumentError(f"{refused.description} Give a privacy officer's fresh access token.") from refused

@@ -252,12 +252,14 @@ def instant(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def camel(attribute: str) -> str:
+    """``area_m2`` as ``areaM2``."""
+    first, *rest = attribute.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 @cache
 def _names(kind: type["DataclassInstance"], without: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    def camel(attribute: str) -> str:
-        first, *rest = attribute.split("_")
-        return first + "".join(word.capitalize() for word in rest)
-
     return tuple((each.name, camel(each.name)) for each in dataclasses.fields(kind) if each.name not in without)
 
 

@@ -14,12 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sandbox.agencies.events import Events
 from sandbox.agencies.frame import (
     AgencyState,
     Question,
     about,
     application,
     bad_request,
+    camel,
     checked,
     json_response,
     members,
@@ -36,6 +38,7 @@ def registry(state: AgencyState) -> Starlette:
     nation = state.nation
     sid_of = {subject: sid for sid, subject in state.sids.items()}
     family = Family(nation)
+    happened = Events(state.sids, nation.today)
     events = [
         (name, roles, _by_first(getattr(nation, name), roles[0]))
         for name, roles in (
@@ -45,6 +48,7 @@ def registry(state: AgencyState) -> Starlette:
             ("declarations", ("deceased", "heir")),
             ("appointments", ("deceased", "holder")),
             ("disputes", ("deceased",)),
+            ("protection_orders", ("protected", "against")),
         )
     ]
     namesakes: defaultdict[tuple[str, date], list[Person]] = defaultdict(list)
@@ -52,7 +56,7 @@ def registry(state: AgencyState) -> Starlette:
         namesakes[each.name, each.born].append(each)
 
     def written(person: Person) -> dict[str, Any]:
-        birth = nation.births.get(person.subject)
+        birth, person = nation.births.get(person.subject), happened.person(person)
         return {
             "personId": sid_of[person.subject],
             "subject": person.subject,
@@ -60,6 +64,7 @@ def registry(state: AgencyState) -> Starlette:
             "birthDate": person.born,
             "deathDate": person.died,
             "missingDeclaredOn": person.missing_declared_on,
+            "missingFinalOn": person.missing_final_on,
             "sex": person.sex,
             "address": None if person.protected else person.address,
             "municipality": person.municipality,
@@ -87,10 +92,10 @@ def registry(state: AgencyState) -> Starlette:
                 "asOf": state.as_of,
                 "persons": [written(nation.people[each]) for each in sorted(known)],
                 **{
-                    name: [
+                    camel(name): [
                         members(event) | {role: sid_of[getattr(event, role)] for role in roles}
                         for each in sorted(known)
-                        for event in of_person.get(each, ())
+                        for event in (*of_person.get(each, ()), *happened.of(name, each))
                         if all(getattr(event, role) in known for role in roles)
                     ]
                     for name, roles, of_person in events
@@ -124,6 +129,7 @@ def registry(state: AgencyState) -> Starlette:
             route("/v1/persons/{sid}", one),
             route("/v1/persons/{sid}/relatives", relatives),
             Route("/v1/lookup", lookup, methods=["POST"]),
+            *happened.routes(),
         ],
     )
 
@@ -144,6 +150,7 @@ class Family:
         pairs = [(self._spouses, each.a, each.b) for each in nation.marriages]
         pairs += [(self._connected, each.ward, each.guardian) for each in nation.guardianships]
         pairs += [(self._connected, each.deceased, each.holder) for each in nation.appointments]
+        pairs += [(self._connected, each.protected, each.against) for each in nation.protection_orders]
         for ties, one, other in pairs:
             ties[one].append(other)
             ties[other].append(one)
@@ -153,7 +160,7 @@ class Family:
 
         Blood relatives to the fourth degree, and those of a husband or wife to the second; for each deceased among
         them, blood relatives of that person, of the husband or wife and of the children to the second degree; then the
-        husbands and wives of all, and who is connected with any of them by a guardianship or an appointment.
+        husbands and wives of all, and who is connected with any of them by a guardianship, an appointment or an order.
         """
         known = self._blood(subject, NEAR) | self._all(self._spouses[subject], CLOSE)
         for deceased in known & self._died:

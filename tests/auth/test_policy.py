@@ -188,6 +188,9 @@ def denials(facts: Facts, need: Need) -> Iterator[tuple[str, RefusalCode]]:
     of_protected = need.about is About.OTHER_PARENT and need.agency in {Agency.REGISTRY, Agency.HEALTH}
     if facts.role == "PARENT" and facts.protection_order and of_protected and need.sensitivity >= Sensitivity.IDENTITY:
         yield "D26", RefusalCode.NOT_ACCESSIBLE
+    of_child = need.about is About.PERSON and need.agency in {Agency.REGISTRY, Agency.HEALTH}
+    if facts.role == "PARENT" and facts.order_covers_child and of_child and need.sensitivity >= Sensitivity.IDENTITY:
+        yield "D26", RefusalCode.NOT_ACCESSIBLE
     if (facts.role, facts.purpose) == ("WELFARE_OFFICER", Purpose.MEANS_TEST) and health_special:
         yield "D30", RefusalCode.SPECIAL_CATEGORY
     if facts.role in {"HEIR", "PROXY"} and facts.dispute and need.sensitivity >= Sensitivity.AMOUNT:
@@ -334,6 +337,7 @@ def drawn_facts(draw: random.Random) -> Facts:
         protected=seldom(),
         protection_desk=seldom(),
         protection_order=draw.random() < 0.2,
+        order_covers_child=draw.random() < 0.1,
         office_case=often(),
         case_open=often(),
         assigned=often(),
@@ -654,6 +658,8 @@ def test_an_order_hides_who_and_where_the_other_parent_is(policies: Policies) ->
     own = replace(PARENT, protection_order=True)
     ruling = policies.ruling(own, [who, finding, NAME, FINDING])
     assert [ruling[need].refusal for need in (who, finding, NAME, FINDING)] == [HIDDEN, HIDDEN, None, None]
+    both = policies.ruling(replace(own, order_covers_child=True), [who, finding, NAME, FINDING])
+    assert {verdict.refusal for verdict in both.values()} == {HIDDEN}
 
 
 LOG_READERS = {"PRIVACY_OFFICER": ("D37", "own_agency"), "AUDITOR": ("D37", "own_agency"), SELF: ("D39", "about_self")}
@@ -790,3 +796,59 @@ def test_a_ruling_is_the_same_however_often_and_beside_whatever_it_is_asked(poli
 
 def test_every_role_of_a_mandate_is_known_to_the_facts() -> None:
     assert {role.name for role in MandateRole} < ROLES
+
+
+# ---------------------------------------------------------------- what is remembered
+
+
+class Counting(Policies):
+    """Counts how often Cedar is asked."""
+
+    asked = 0
+
+    def _answers(self, *given: Any) -> list[Verdict]:
+        self.asked += 1
+        return super()._answers(*given)
+
+
+def test_a_verdict_is_remembered_for_a_minute_and_then_found_anew() -> None:
+    now = [1000.0]
+    policies = Counting(pytest.fail, lambda: now[0])
+    policies.ruling(HEIR, [NAME])
+    first = policies.asked
+    now[0] += 59.9
+    policies.ruling(HEIR, [NAME])
+    assert policies.asked == first > 0
+    now[0] += 0.1  # a use does not make it younger
+    policies._policies = cedarpy.PolicySet.from_str("")
+    assert not policies.ruling(HEIR, [NAME])[NAME].shows
+    assert policies.asked > first
+    assert next(iter(policies._remembered.values()))[1] == now[0]
+
+
+def test_a_revocation_makes_every_verdict_forgotten() -> None:
+    policies = Counting(pytest.fail)
+    policies.ruling(HEIR, [NAME])
+    first = policies.asked
+    policies.forget()
+    policies.ruling(HEIR, [NAME])
+    assert policies.asked == 2 * first
+
+
+def test_no_more_verdicts_are_remembered_than_there_is_room_for() -> None:
+    policies = Policies(pytest.fail)
+    for age in range(60):
+        policies.ruling(replace(PARENT, child_age=age), NEEDS)
+        assert len(policies._remembered) <= 2048
+
+
+def test_an_error_is_remembered_as_nothing_and_hides_what_was_remembered_with_it() -> None:
+    alarms: list[str] = []
+    policies = Policies(alarms.append)
+    policies.ruling(HEIR, [NAME])
+    policies._policies = cedarpy.PolicySet.from_str(BROKEN_FORBID)
+    for _ in range(2):  # the second time as well: the error is found again
+        ruling = policies.ruling(HEIR, [NAME, BALANCE])
+        assert {verdict.refusal for verdict in ruling.values()} == {HIDDEN}
+    assert len(alarms) == 2
+    assert all(need == NAME for _, need in policies._remembered)

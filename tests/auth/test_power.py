@@ -103,3 +103,19 @@ def test_a_name_that_is_masked_for_the_giver_is_masked_for_the_proxy(policies: P
     creditor = replace(BALANCE, third_party=True)
     verdict: Verdict = Power(PROXY, HEIR).ruling(policies, [creditor])[creditor]
     assert (verdict.effect, verdict.refusal) == (Effect.MASK, RefusalCode.THIRD_PARTY)
+
+
+def test_a_proxy_of_all_heirs_never_exceeds_any_of_them(policies: Policies) -> None:
+    draw = random.Random(20261122)  # noqa: S311 - the same facts every time
+    seen = dict.fromkeys(Effect, 0)
+    for _ in range(16):
+        parts = [drawn(draw) for _ in range(draw.choice([2, 3, 4]))]
+        if draw.random() < 0.7:  # heirs of one estate are mostly alike
+            parts = [parts[0], *(replace(parts[0], sensitivity=part.sensitivity) for part in parts[1:])]
+        whole = replace(parts[0], others=tuple(parts[1:])).ruling(policies, NEEDS)
+        each = [part.ruling(policies, NEEDS) for part in parts]
+        for need, verdict in whole.items():
+            seen[verdict.effect] += 1
+            assert SHOWN[verdict.effect] == min(SHOWN[ruling[need].effect] for ruling in each)
+            assert verdict.shows or verdict.refusal is not None
+    assert min(seen.values()) > 20, seen

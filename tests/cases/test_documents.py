@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from cases.documents import Approval, Registered
@@ -46,10 +47,28 @@ async def test_approvals_are_ended_and_kept(cases: Cases) -> None:
         ("a", None),
     ]
     assert await store.approvals("other", HASH) == []
-    assert sorted(await store.revoke("portal", HASH, "too much", NOW)) == ["a", "b"]
-    assert list(await store.revoke("portal", HASH, "too much", NOW)) == []
+    assert sorted(await store.revoke("portal", HASH, "too much", "account:kim", NOW)) == ["a", "b"]
+    assert list(await store.revoke("portal", HASH, "too much", "account:kim", NOW)) == []
     assert [each.ended_because for each in await store.approvals("portal", HASH)] == [
         "approved again",
         "too much",
         "too much",
     ]
+    assert [each.ended_by for each in await store.approvals("portal", HASH)] == ["a", "account:kim", "account:kim"]
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "update trusted_document_approval set ended_by = 'somebody else'",
+        "update trusted_document_approval set approver = 'somebody else'",
+        "delete from trusted_document_approval",
+    ],
+)
+async def test_an_approval_once_ended_stays_as_it_is(cases: Cases, deed: str) -> None:
+    await cases.documents.register(DOCUMENT)
+    await cases.documents.approve(approval("a"))
+    await cases.documents.revoke("portal", HASH, "too much", "account:kim", NOW)
+    with pytest.raises(IntegrityError):
+        async with cases._engine.begin() as connection:
+            await connection.execute(text(deed))

@@ -36,12 +36,33 @@ def test_a_running_server_answers_what_is_approved_until_it_is_revoked(onestop: 
     said = onestop.command("documents", "approve", document_id, "--client", CLIENT, "--token", token, *data)
     assert "APPROVED" in said
     assert by_id(onestop, "heir", document_id).data["viewer"]["person"]["name"]
-    (listed,) = json.loads(onestop.command("documents", "list", "--json", *data))
+    everything = json.loads(onestop.command("documents", "list", "--json", *data))
+    (listed,) = [each for each in everything if each["documentId"] == document_id]
     assert (listed["documentId"], listed["state"], listed["operations"]) == (document_id, "APPROVED", ["Mine"])
     onestop.command("documents", "revoke", document_id, "--client", CLIENT, "--reason", "wrong page", *data)
     reply = by_id(onestop, "heir", document_id)  # the very next question
     assert reply.code == "DOCUMENT_NOT_TRUSTED"
     assert "revoked" in reply.errors[0]["message"]
+    told = [each for each in json.loads(onestop.command("documents", "history", "--json", *data)) if each["reason"]]
+    assert [each["actor"].partition(":")[0] for each in told if each["documentId"] == document_id] == ["account"]
+
+
+def test_an_officer_with_a_key_bound_token_approves_and_revokes_with_the_key(onestop: Onestop, tmp_path: Path) -> None:
+    document, key, data = tmp_path / "document.graphql", tmp_path / "key.jwk", ["--data", str(onestop.directory)]
+    document.write_text("query Bound { viewer { assurance } }")
+    registered = ["documents", "register", str(document), "--client", CLIENT, "--purpose", "SUBJECT_ACCESS", *data]
+    document_id = onestop.command(*registered).split()[0]
+    token = onestop.command("token", "--persona", "privacy-officer", "--dpop-key", str(key), *data).strip()
+    officer = ["--client", CLIENT, "--token", token, *data]
+    environment = {"XDG_RUNTIME_DIR": str(onestop.runtime)}
+    bare = CliRunner().invoke(app.main, ["documents", "approve", document_id, *officer], env=environment)
+    assert (bare.exit_code, "bound to a key" in bare.output) == (1, True)
+    proved = [*officer, "--dpop-key", str(key)]
+    assert "APPROVED" in onestop.command("documents", "approve", document_id, *proved)
+    onestop.command("documents", "revoke", document_id, "--reason", "wrong page", *proved)
+    told = json.loads(onestop.command("documents", "history", "--json", *data))
+    actors = [(each["event"], each["actor"]) for each in told if each["documentId"] == document_id]
+    assert actors == [(event, PERSONAS["privacy-officer"].subject) for event in ("APPROVED", "ENDED")]
 
 
 def test_the_command_takes_no_approval_of_anybody_else(onestop: Onestop, tmp_path: Path) -> None:

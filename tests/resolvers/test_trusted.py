@@ -175,7 +175,7 @@ async def test_nothing_leaves_when_it_is_revoked_while_agencies_are_asked(produc
     agency.released.clear()
     asking = asyncio.create_task(production.ask(LAND, {"id": husbands}))
     await agency.entered.wait()
-    assert await production.house.cases.documents.revoke(CLIENT, document(LAND).hash, "reads too much", NOW)
+    assert await production.house.cases.documents.revoke(CLIENT, document(LAND).hash, "too much", "account:kim", NOW)
     agency.released.set()
     reply = await asking
     assert (code(reply), reply.data) == ("DOCUMENT_NOT_TRUSTED", None)
@@ -190,7 +190,7 @@ async def test_a_stream_ends_when_its_document_is_revoked(production: World, hus
     first = asyncio.ensure_future(anext(events))
     await production.ask(LAND, {"id": husbands})
     assert (await first).errors == []
-    await production.house.cases.documents.revoke(CLIENT, document(WATCH).hash, "over", NOW)
+    await production.house.cases.documents.revoke(CLIENT, document(WATCH).hash, "over", "account:kim", NOW)
     assert [code(each) async for each in events] == ["DOCUMENT_NOT_TRUSTED"]
     assert code(await _one(production, husbands)) == "DOCUMENT_NOT_TRUSTED"
 

@@ -354,6 +354,10 @@ class World:
         self.kinds[record.id] = record
         return self.house.ids.sealed(told.get("client", CLIENT), kind.name, record.id)
 
+    def register_of(self, person: PersonId) -> FamilyRegister:
+        """What the register says around somebody of the family."""
+        return replace(self.register.family, subject=person)
+
     def case_of(self, sealed: str) -> CaseId:
         parts = self.house.ids.opened(CLIENT, sealed)
         assert parts is not None

@@ -198,6 +198,7 @@ async def test_the_register_shows_a_person_as_its_page_says(world: Any, opened: 
             "birthDate": "1950-03-02",
             "deathDate": "2026-09-12",
             "missingDeclaredOn": None,
+            "missingFinalOn": None,
             "sex": "FEMALE",
             "address": "경상북도 의성군 의성읍 군청길 31",
             "municipality": "47730",
@@ -241,6 +242,7 @@ async def test_the_register_shows_whom_a_person_is_related_to_and_nobody_else(wo
     assert told.keys() == {
         *("requestId", "personId", "asOf", "persons"),
         *("parentage", "marriages", "guardianships", "declarations", "appointments", "disputes"),
+        "protectionOrders",
     }
     assert (told["requestId"], told["personId"], told["asOf"]) == (reply.request_id, sid["a"], AS_OF)
     assert {person["personId"] for person in told["persons"]} == set(sid.values())

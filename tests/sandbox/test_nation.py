@@ -20,7 +20,7 @@ from sandbox.tables import PLACES, place_at
 TODAY = date(2026, 11, 21)
 LAST_DAY = TODAY - timedelta(days=2)
 ROOT = Path(__file__).parents[2]
-DIGEST = "972783f4cd2c4a24acb76c2b00f94e947dee99a8caf79e1529e1f8839eaef454"
+DIGEST = "210c2b29d7e66ca20d0931e0195acc63bc046885f404f73fd7b0c9cd11690830"
 DUMP = """
 import hashlib, sys
 from datetime import date
@@ -111,7 +111,8 @@ def test_nothing_happens_after_the_day_before_yesterday(everybody: Nation) -> No
     days += [person.died for person in everybody.people.values() if person.died]
     days += [person.missing_declared_on for person in everybody.people.values() if person.missing_declared_on]
     days += [day for marriage in everybody.marriages for day in (marriage.since, marriage.until) if day]
-    days += [each.since for each in everybody.guardianships]
+    days += [each.since for each in everybody.guardianships] + [each.since for each in everybody.protection_orders]
+    days += [person.missing_final_on for person in everybody.people.values() if person.missing_final_on]
     days += [each.on for each in everybody.declarations] + [each.on for each in everybody.appointments]
     days += [each.opened_on for each in everybody.disputes]
     assert max(days) <= LAST_DAY
@@ -130,12 +131,13 @@ def test_everybody_named_in_the_register_is_in_it_and_died_after_being_born(ever
     named: set[Subject] = {subject for tie in everybody.parentage for subject in (tie.parent, tie.child)}
     named |= {subject for marriage in everybody.marriages for subject in (marriage.a, marriage.b)}
     named |= {subject for each in everybody.guardianships for subject in (each.ward, each.guardian)}
+    named |= {subject for each in everybody.protection_orders for subject in (each.protected, each.against)}
     named |= {subject for each in everybody.declarations for subject in (each.deceased, each.heir)}
     named |= {subject for each in everybody.appointments for subject in (each.deceased, each.holder)}
     assert named | everybody.births.keys() | set(everybody.personas.values()) <= everybody.people.keys()
     assert all(person.died is None or person.died > person.born for person in everybody.people.values())
     declared_dead = {each.deceased for each in everybody.declarations} | {each.deceased for each in everybody.disputes}
-    assert all(everybody.people[subject].died for subject in declared_dead)
+    assert all(everybody.people[each].died or everybody.people[each].missing_final_on for each in declared_dead)
 
 
 def test_parents_are_older_by_thirteen_years_alive_at_the_birth_and_never_their_own_ancestors(

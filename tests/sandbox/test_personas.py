@@ -149,7 +149,8 @@ def test_no_descendants_where_the_mother_inherits_and_nobody_nearer_where_the_br
 
 def test_renunciation_and_appointment_are_registered(families: Nation) -> None:
     assert [(each.heir, each.kind) for each in families.declarations] == [
-        (persona_subject("renounced"), "RENUNCIATION")
+        (persona_subject("renounced"), "RENUNCIATION"),
+        (persona_subject("missing/son"), "VEHICLE_TAKEOVER"),
     ]
     remaining = {tie.child for tie in families.ties(persona_subject("renounced/deceased")).children}
     assert remaining == {persona_subject("renounced"), persona_subject("renounced/sister")}

@@ -1,5 +1,6 @@
 """The desk of documents: reports on what is read, manifests of build tools, and whose approval counts."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from auth.dpop import ProofError, Shown, check, made
 from auth.viewer import Viewer
 from resolvers.documents import Limits, identified
 from resolvers.trusted import State
 from schema.identifiers import PersonId
 from schema.viewer import Assurance, Role
-from serving.documents import Desk, DocumentError, Given, given
+from serving.documents import Desk, DocumentError, Given, given, key_of
 from tests.journeys.documents import BIRTH, ESTATE
 
 NOW = datetime(2026, 3, 14, 6, 0, tzinfo=UTC)
@@ -166,14 +169,55 @@ async def test_a_new_version_is_told_apart_from_the_one_approved_before(desk: De
 
 async def test_a_revoked_document_says_why_and_may_be_approved_again(desk: Desk) -> None:
     await desk.register(LAND, "portal", "ESTATE_DISCOVERY", NOW)
-    assert await desk.revoke(identified(LAND), "portal", "wrong page", NOW) == 0
+    assert await desk.revoke(identified(LAND), "portal", "wrong page", "account:kim", NOW) == 0
     await desk.approve(identified(LAND), "portal", None, OFFICER, NOW)
-    assert await desk.revoke(identified(LAND), "portal", "wrong page", NOW) == 1
+    assert await desk.revoke(identified(LAND), "portal", "wrong page", "account:kim", NOW) == 1
     (listed,) = await desk.listed(None)
     assert (listed.standing.state, listed.standing.reason) == (State.REVOKED, "wrong page")
     assert "wrong page" in "".join(listed.lines())
     _, stands = await desk.approve(identified(LAND), "portal", None, OFFICER, NOW)
     assert stands.state is State.APPROVED
+
+
+async def test_the_history_says_who_approved_and_who_ended_it(desk: Desk) -> None:
+    await desk.register(LAND, "portal", "ESTATE_DISCOVERY", NOW)
+    await desk.approve(identified(LAND), "portal", None, OFFICER, NOW)
+    await desk.revoke(identified(LAND), "portal", "wrong page", SECOND.person, NOW + timedelta(minutes=1))
+    await desk.approve(identified(LAND), "portal", None, OFFICER, NOW + timedelta(minutes=2))
+    told = [(each["event"], each["actor"], each["reason"]) for each in await desk.history("portal")]
+    assert told == [
+        ("APPROVED", OFFICER.person, None),
+        ("ENDED", SECOND.person, "wrong page"),
+        ("APPROVED", OFFICER.person, None),
+    ]
+    assert await desk.history("another") == []
+
+
+@pytest.mark.parametrize("kind", ["P-256", "Ed25519", "PEM", "RSA"])
+def test_a_key_file_proves_possession_and_a_public_one_does_not(kind: str) -> None:
+    made_: Any = {
+        "P-256": lambda: ECKey.generate_key("P-256"),
+        "PEM": lambda: ECKey.generate_key("P-256"),
+        "Ed25519": lambda: OKPKey.generate_key("Ed25519"),
+        "RSA": lambda: RSAKey.generate_key(2048),
+    }[kind]()
+    file = made_.as_pem(private=True) if kind == "PEM" else json.dumps(made_.as_dict(private=True)).encode()
+    key, taken = key_of(file), []
+
+    async def once(hash_: str, _until: datetime, _now: datetime) -> bool:
+        taken.append(hash_)
+        return True
+
+    shown = Shown(
+        made(key, "token", "POST", "https://onestop.test/graphql", NOW), "POST", "https://onestop.test/graphql"
+    )
+    asyncio.run(check(shown, "token", made_.thumbprint(), once, NOW))
+    assert len(taken) == 1
+    with pytest.raises(ProofError):
+        asyncio.run(check(shown, "another", made_.thumbprint(), once, NOW))
+    for wrong in (json.dumps(made_.as_dict(private=False)).encode(), b"{}", b"[", b"no key", b""):
+        with pytest.raises(DocumentError):
+            key_of(wrong)
 
 
 def test_a_single_document_is_given_as_it_is() -> None:

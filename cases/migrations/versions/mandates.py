@@ -83,10 +83,11 @@ def upgrade() -> None:
         " from mandate where revoked_at is not null"
     )
     for table, deed, wrong, message in RULES:
-        _forbid(f"{table}_{deed}", table, deed, wrong, message)
+        forbid(f"{table}_{deed}", table, deed, wrong, message)
 
 
-def _forbid(name: str, table: str, deed: str, wrong: str, message: str) -> None:
+def forbid(name: str, table: str, deed: str, wrong: str, message: str) -> None:
+    """Let no row be inserted, changed or deleted when it is wrong to."""
     if op.get_bind().dialect.name == "sqlite":
         op.execute(
             f"create trigger {name} before {deed} on {table} when {wrong} begin select raise(abort, '{message}'); end"
