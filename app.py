@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sandbox.server import Endpoints
     from serving.documents import Desk
     from serving.drain import Drain
+    from serving.head import Head
     from serving.program import Portal, Program, Wiring
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ AUDIENCE = "https://onestop.sandbox.invalid/graphql"
 CLIENT = "sandbox-portal"
 TAX_ISSUER = "https://tax.sandbox.invalid"
 STATE = Path("var")
+TILES = Path("access-log-tiles")
 KEY_FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -141,6 +143,7 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Ma
             id_root=_id_root(its),
             newer_id_keys=_id_keys(its)[:-1],
             signing_key=program.signing_key(its.log_signing_key_file or _made_signing_key(data)),
+            tiles=its.log_tile_dir or data / TILES,
             issuer=its.issuer or (endpoints["issuer"] if endpoints else ""),
             audience=its.audience or AUDIENCE,
             agencies={agency: agencies[agency] for agency in needed},
@@ -725,6 +728,118 @@ def _unreadable_is_2(work: Any) -> Any:
         raise Refusal(f"The access log cannot be read: {error}.") from error
     except DamageError as error:
         raise click.ClickException(f"The access log was tampered with: {error}.") from error
+
+
+def _log_key(data: Path) -> Any:
+    from serving import program
+
+    its = settings()
+    file = its.log_signing_key_file or data / "access-log-key.pem"
+    if not file.is_file():
+        raise Refusal(
+            f"{file}: no such key. Set ONESTOP_LOG_SIGNING_KEY_FILE, or --data to where the log's state lies."
+        )
+    try:
+        return program.signing_key(file)
+    except ValueError as error:
+        raise Refusal(f"{file}: give an Ed25519 private key as PEM.") from error
+
+
+def _with_tree(store: str | None, data: Path, work: "Callable[[Head], Awaitable[T]]") -> T:
+    """What comes of some work on the newest tree head; whatever stands in its way is told, with an exit status."""
+    from audit.checkpoint import CheckpointError
+    from audit.sequencer import ForkError
+    from serving.head import Head, NotProvenError
+
+    its, key = settings(), _log_key(data)
+
+    async def done() -> T:
+        async with _reading(store, data) as reading:
+            return await work(Head(reading, key, its.log_tile_dir or data / TILES, its.log_checkpoint_dir))
+
+    try:
+        found: T = _unreadable_is_2(done())
+    except (ForkError, CheckpointError) as error:
+        raise click.ClickException(f"The log does not continue what was signed: {error}.") from error
+    except NotProvenError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise Refusal(f"{error.filename}: {error.strerror}.") from error
+    return found
+
+
+OUT = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+
+
+@log_.command()
+@click.option("--out", type=OUT, default="-", help="File to write; `-`, the default, is standard output.")
+@STORE
+@DATA
+def checkpoint(out: Path, store: str | None, data: Path) -> None:
+    """Write the newest signed tree head (C2SP checkpoint) of the log; keep it where the log's keeper cannot reach."""
+    note = _with_tree(store, data, lambda head: head.note())
+    _said_or_written(out, note.encode())
+
+
+@log_.command("key")
+@STORE
+@DATA
+def log_key(store: str | None, data: Path) -> None:
+    """Print the log's public key, as name+id+key (C2SP signed note)."""
+
+    async def named(head: "Head") -> str:
+        return head.key.text
+
+    click.echo(_with_tree(store, data, named))
+
+
+@log_.command("proof")
+@click.argument("entry_id", required=False)
+@click.option("--out", type=OUT, default="-", help="File to write; `-`, the default, is standard output.")
+@click.option("--check", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Proof file to check.")
+@click.option("--key", help="Public key to check it with: name+id+key, or a file that holds it.")
+@STORE
+@DATA
+def log_proof(
+    entry_id: str | None, out: Path, check: Path | None, key: str | None, store: str | None, data: Path
+) -> None:
+    """Write the proof that the log holds an entry, or check one, for which nothing but the public key is needed.
+
+    The file has what the person may be told, and nothing of the officers' part. Exit status 1: it proves nothing.
+    """
+    if check is not None and key is not None and entry_id is None:
+        _check_proof(check, key)
+    elif check is None and key is None and entry_id is not None:
+        _said_or_written(out, _with_tree(store, data, lambda head: head.proof(entry_id)))
+    else:
+        raise Refusal("Give an ENTRY_ID (and --out FILE), or --check FILE together with --key PUBKEY.")
+
+
+def _check_proof(file: Path, said: str) -> None:
+    from audit.checkpoint import CheckpointError, VerifierKey
+    from audit.proof import ProofError, proven
+
+    try:
+        key = VerifierKey.parsed(Path(said).read_text("utf-8") if "+" not in said else said)
+    except (CheckpointError, OSError, ValueError) as error:
+        raise Refusal("--key: give name+id+key as `onestop log key` prints it, or a file that holds it.") from error
+    try:
+        found = proven(file.read_bytes(), key)
+    except ProofError as error:
+        raise click.ClickException(f"Not proven: {error}.") from error
+    click.echo(f"Proven: entry {found.told['id']} of {found.told['at']} is leaf {found.leaf_index}", nl=False)
+    click.echo(f" of the log {found.checkpoint.origin} with {found.checkpoint.size} leaves.")
+    click.echo(json.dumps(found.told, ensure_ascii=False, indent=2))
+
+
+def _said_or_written(out: Path, data: bytes) -> None:
+    if str(out) == "-":
+        click.echo(data, nl=False)
+        return
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise Refusal(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
 
 
 if __name__ == "__main__":

@@ -113,6 +113,16 @@ class Reading:
         finally:
             await engine.dispose()
 
+    @property
+    def engine(self) -> AsyncEngine:
+        """What it reads with; it cannot write."""
+        return self._engine
+
+    @property
+    def epoch(self) -> str:
+        """Which log it is."""
+        return self._vault.epoch
+
     async def of_person(
         self, person: PersonId, where: Filter = EVERYTHING, *, first: int = 50, before: int | None = None
     ) -> Page:

@@ -67,7 +67,7 @@ class Waiting:
     receipts: "asyncio.Future[Sequence[Receipt]]"
 
 
-def signed_part(entry_id: UUID, leaf_hash_hex: str) -> bytes:
+def signed_part(entry_id: UUID | str, leaf_hash_hex: str) -> bytes:
     """The bytes a receipt signs."""
     return f"onestop/receipt/1\n{entry_id}\n{leaf_hash_hex}\n".encode()
 
@@ -135,6 +135,11 @@ class AccessLog:
         finally:
             await readers.dispose()
             await engine.dispose()
+
+    @property
+    def epoch(self) -> str:
+        """Which log it is."""
+        return self._opened_vault.epoch
 
     @property
     def reading(self) -> Reading:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from audit.tiles import Published
 from audit.writer import AccessLog
 from auth.ids import Ids
 from auth.policy import Policies
@@ -77,6 +78,7 @@ class House:
     schema_hash: str
     sandbox: bool = False
     callback_url: str | None = None
+    published: Published | None = None
     limits: Limits = field(default_factory=Limits)
     changes: Changes = field(default_factory=Changes)
 

@@ -1,8 +1,9 @@
 """The access log as persons see it: who looked at their data, or at a case of theirs. Officials are not named."""
 
+import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import strawberry
@@ -11,6 +12,7 @@ from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_
 from audit.entry import Outcome, Records, leaf_hash
 from audit.reading import EVERYTHING, Filter, Page
 from audit.store import Placed
+from audit.tiles import Covered
 from auth.policy import Entries
 from resolvers import authority, errors, powers, sections
 from resolvers.context import Context, Hand
@@ -34,6 +36,7 @@ from schema.person import Person
 from schema.scalars import Coordinate
 from schema.viewer import Role
 
+PROOF = frozenset({Coordinate("EntryIntegrity.checkpoint"), Coordinate("EntryIntegrity.inclusionProof")})
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PAGE = 100
 """Greatest number of entries on one page."""
@@ -143,9 +146,10 @@ async def _connection(context: Context, page: Page, after: str | None) -> Access
 
 
 async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry]:
+    covered = await _covered(context, placed := list(placed))
     mine = {record.id: record for record in await context.house.cases.cases_of(context.viewer.person)}
     shown = []
-    for each in placed:
+    for each, proof in zip(placed, covered, strict=True):
         access = each.entry.access
         known = mine.get(access.case_id) if access.case_id else None
         shown.append(
@@ -170,15 +174,28 @@ async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry
                 withheld=fields(context, access.withheld, {}),
                 source_address=None,
                 trace_id=None,
-                integrity=EntryIntegrity(
-                    leaf_index=str(each.leaf_index),
-                    leaf_hash=leaf_hash(each.entry.leaf).hex(),
-                    checkpoint=None,
-                    inclusion_proof=None,
-                ),
+                integrity=_integrity(each, proof),
             )
         )
     return shown
+
+
+async def _covered(context: Context, placed: Sequence[Placed]) -> Sequence[Covered | None]:
+    """Proofs for entries, where the document asks for them."""
+    published = context.house.published
+    if published is None or not PROOF & context.plan.coordinates(Region.LOG):
+        return [None for _ in placed]
+    leaves = [(each.leaf_index, leaf_hash(each.entry.leaf)) for each in placed]
+    return await asyncio.to_thread(published.covered, leaves)
+
+
+def _integrity(placed: Placed, covered: Covered | None) -> EntryIntegrity:
+    return EntryIntegrity(
+        leaf_index=str(placed.leaf_index),
+        leaf_hash=leaf_hash(placed.entry.leaf).hex(),
+        checkpoint=None if covered is None else covered.note,
+        inclusion_proof=None if covered is None else [each.hex() for each in covered.path],
+    )
 
 
 async def _subject(context: Context, subject: PersonId | None) -> Person | None:

@@ -56,6 +56,7 @@ from serving.metrics import Metrics
 from serving.session import BrowserSessions
 from serving.settings import Settings
 from serving.signin import RelyingParty, posting
+from serving.tree import Tree
 
 LARGEST_KEYS = 64 * 1024
 LARGEST_CALLBACK = 1024 * 1024
@@ -92,6 +93,7 @@ class Wiring:
     id_root: bytes
     newer_id_keys: Sequence[bytes]
     signing_key: Ed25519PrivateKey
+    tiles: Path
     issuer: str
     audience: str
     agencies: dict[Agency, str]
@@ -148,9 +150,12 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         ids = Ids(wiring.id_root, wiring.newer_id_keys)
         cases = await stack.enter_async_context(Cases.opened(wiring.database_url))
         master = hashlib.sha256(b"onestop/access-log/1" + wiring.id_root).digest()
+        tree = Tree(wiring.log_url, wiring.tiles, settings.log_checkpoint_dir, wiring.signing_key, metrics.registry)
+        stack.push_async_callback(tree.finish)
         access_log = await stack.enter_async_context(
             AccessLog.open(wiring.log_url, Keys(master, wiring.signing_key), clock)
         )
+        published = await tree.begin(access_log.epoch)
         http = await stack.enter_async_context(
             aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=2.5),
@@ -183,6 +188,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             policies=Policies(lambda message: alarm.error("policy_error", message=message)),
             cases=cases,
             log=access_log,
+            published=published,
             registry=Register(transports[Agency.REGISTRY], clock, ids.sector(Agency.REGISTRY)),
             estate=_by_agency(
                 land.estate(transports[Agency.LAND], clock),
@@ -228,7 +234,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             page=None if settings.production else graphiql.page(),
         )
         health_ = Health(
-            {"log": _healthy(access_log), "database": cases.healthy, "keys": keys.healthy},
+            {"log": _healthy(access_log, tree), "database": cases.healthy, "keys": keys.healthy},
             {agency.name: _reachable(transport) for agency, transport in transports.items()}
             | {"VEHICLES": _replica_reachable(replica)},
             drain,
@@ -241,6 +247,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 Route("/callbacks/{agency}", _callback(house, finance_keys), methods=["POST"]),
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
+                *tree.routes(),
                 *Access(house.policies, _whose(house), settings.origin).routes(),
                 *(Route(f"{METADATA}{path}", _resource(wiring)) for path in ("", "/graphql")),
                 Route("/", _front),
@@ -308,9 +315,9 @@ def getting(http: aiohttp.ClientSession) -> Callable[[str], Awaitable[bytes]]:
     return get
 
 
-def _healthy(access_log: AccessLog) -> Callable[[], Awaitable[bool]]:
+def _healthy(access_log: AccessLog, tree: Tree) -> Callable[[], Awaitable[bool]]:
     async def healthy() -> bool:
-        return access_log.healthy
+        return access_log.healthy and tree.healthy
 
     return healthy
 

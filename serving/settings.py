@@ -33,6 +33,7 @@ NAMES: Final = frozenset(
         "ONESTOP_DATABASE_URL",
         "ONESTOP_LOG_URL",
         "ONESTOP_LOG_CHECKPOINT_DIR",
+        "ONESTOP_LOG_TILE_DIR",
         "ONESTOP_LOG_SIGNING_KEY_FILE",
         "ONESTOP_ID_KEY_FILE",
         "ONESTOP_ISSUER",
@@ -80,6 +81,7 @@ class Settings:
     database_url: str | None = field(default=None, repr=False)
     log_url: str | None = field(default=None, repr=False)
     log_checkpoint_dir: Path | None = None
+    log_tile_dir: Path | None = None
     log_signing_key_file: Path | None = None
     id_key_file: Path | None = None
     issuer: str | None = None
@@ -133,6 +135,7 @@ class Settings:
             database_url=given.taken("ONESTOP_DATABASE_URL", _database_url, None),
             log_url=given.taken("ONESTOP_LOG_URL", _database_url, None),
             log_checkpoint_dir=given.taken("ONESTOP_LOG_CHECKPOINT_DIR", Path, None),
+            log_tile_dir=given.taken("ONESTOP_LOG_TILE_DIR", Path, None),
             log_signing_key_file=given.taken("ONESTOP_LOG_SIGNING_KEY_FILE", _file, None),
             id_key_file=given.taken("ONESTOP_ID_KEY_FILE", _file, None),
             issuer=given.taken("ONESTOP_ISSUER", _web_url, None),
@@ -201,6 +204,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_DATABASE_URL": _masked(settings.database_url),
         "ONESTOP_LOG_URL": _masked(settings.log_url),
         "ONESTOP_LOG_CHECKPOINT_DIR": settings.log_checkpoint_dir,
+        "ONESTOP_LOG_TILE_DIR": settings.log_tile_dir,
         "ONESTOP_LOG_SIGNING_KEY_FILE": settings.log_signing_key_file,
         "ONESTOP_ID_KEY_FILE": settings.id_key_file,
         "ONESTOP_ISSUER": settings.issuer,

@@ -192,7 +192,7 @@ def test_production_knows_its_name_without_asking_the_request(
 async def test_what_production_says_of_itself_wants_bound_tokens(production: dict[str, str]) -> None:
     nowhere: Any = None
     wiring = Wiring(
-        Settings.load(production), "", "", b"", (), nowhere, "https://login.example", "https://onestop.example/graphql",
+        Settings.load(production), "", "", b"", (), nowhere, nowhere, "https://login.example", "https://onestop.example/graphql",
         {}, "", None,
     )  # fmt: skip
     said = json.loads(bytes((await _resource(wiring)(nowhere)).body))
