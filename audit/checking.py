@@ -58,16 +58,21 @@ ERASED_LEAF = 4
 ORDER_KINDS = (bytes([DROPPED_LEAF]), bytes([ERASED_LEAF]))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
 
 PERSON_NAME, STAFF_NAME = (part_name("", part) for part in ("person", "staff"))
 RANKS: Mapping[str | None, int | None] = {None: None} | {name: rank for rank, name in enumerate(SENSITIVITIES)}
 
-LEAVES = "SELECT leaf_index, leaf FROM leaf WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index"
+LEAVES = "SELECT leaf_index, leaf FROM leaf WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index LIMIT $3"
 ENTRIES = (
     "SELECT leaf_index, id, at_us, year, key, subject_ref, viewer_ref, case_ref, agencies, outcome, purpose, "
-    "max_sensitivity, selection, person_part, staff_part FROM entry WHERE leaf_index >= $1 AND leaf_index < $2"
+    "max_sensitivity, selection, person_part, staff_part FROM entry WHERE leaf_index >= $1 AND leaf_index < $2 "
+    "ORDER BY leaf_index LIMIT $3"
 )
-SELECTIONS = "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHERE leaf_index >= $1 AND leaf_index < $2"
+SELECTIONS = (
+    "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHERE leaf_index >= $1 AND leaf_index < $2 "
+    "ORDER BY leaf_index LIMIT $3"
+)
 SELECTION = "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHERE id = $1"
 YEARS = "SELECT year, wrapped FROM year_key"
 MONTHS = "SELECT month FROM dropped_month"
@@ -284,12 +289,14 @@ class Part:
 
 def gone_month(month: int) -> bytes:
     """The leaf that says that a month's bodies and salts were dropped."""
+    if not 0 <= month < 1 << 32:
+        return b""
     return leaf(DROPPED_LEAF, month, hashlib.sha256(b"onestop/dropped-month/1" + str(month).encode()).digest())
 
 
 def gone_key(key_id: str) -> bytes:
     """The leaf that says that a person's key of a year was destroyed by order."""
-    return leaf(ERASED_LEAF, 0, hashlib.sha256(b"onestop/erased-key/1" + key_id.encode()).digest())
+    return leaf(ERASED_LEAF, 0, hashlib.sha256(b"onestop/erased-key/1" + key_id.encode(errors="replace")).digest())
 
 
 _checker: "Checker"
@@ -313,7 +320,8 @@ class Checker:
         self._vault = vault
         self.years = _years(rows, vault)
         self.changed_years = [row[0] for row in rows.ask(YEARS) if row[1] is not None and row[0] not in self.years]
-        months, keys = _ordered(rows, "dropped_month", MONTHS), _ordered(rows, "erased_key", ERASED)
+        months = [month for month in _ordered(rows, "dropped_month", MONTHS) if isinstance(month, int)]
+        keys = [key for key in _ordered(rows, "erased_key", ERASED) if isinstance(key, str)]
         self._orders = {gone_month(month): month for month in months} | {gone_key(key): key for key in keys}
         said = {row[0] for row in rows.ask(ORDERS, *ORDER_KINDS)} if self._orders else set()
         self.unsaid = sorted(str(what) for order, what in self._orders.items() if order not in said)
@@ -351,32 +359,41 @@ class Checker:
         return bool(self.years) or any(key.cipher for key in opened) or not (opened or self.changed_years)
 
     def _torn(self, begin: int, end: int, error: Exception) -> Part:
+        reason = f"the store cannot be read here ({error})"
         for at in range(begin, end):
             try:
-                fault = self._part(at, at + 1)[2]
+                fault = self._fetch(at, at + 1, [], 1)[1]  # not a row further, which may lie on the next page
             except (sqlite3.DatabaseError, asyncpg.PostgresError):
-                fault = Fault(at, f"the store cannot be read here ({error})")
+                fault = Fault(at, reason)
             if fault is not None:
                 return Part(begin, at - begin, b"", b"", (at, fault.reason))
-        # Each one can be read: what is broken lies between them, and a scan stops there.
-        return Part(begin, 0, b"", b"", (begin, f"the store cannot be read from here on ({error})"))
+        # Each one can be read; a scan that ends with one of them cannot.
+        sound, torn = begin, end
+        while torn - sound > 1:
+            middle = (sound + torn) // 2
+            try:
+                self._part(begin, middle)
+                sound = middle
+            except (sqlite3.DatabaseError, asyncpg.PostgresError):
+                torn = middle
+        return Part(begin, 0, b"", b"", (sound, reason))
 
     def _part(self, begin: int, end: int) -> tuple[list[bytes], int, Fault | None]:
         """Hashes of the leaves up to the first fault, how many entries are sound, and the fault."""
         hashes: list[bytes] = []
         sound = 0
         for first in range(begin, end, FETCHED):
-            more, fault = self._fetch(first, min(end, first + FETCHED), hashes)
+            more, fault = self._fetch(first, min(end, first + FETCHED), hashes, 2 * FETCHED)
             sound += more
             if fault is not None:
                 return hashes, sound, fault
         return hashes, sound, None
 
-    def _fetch(self, begin: int, end: int, hashes: list[bytes]) -> tuple[int, Fault | None]:
-        leaves, found = self._rows.ask(LEAVES, begin, end), self._rows.ask(ENTRIES, begin, end)
+    def _fetch(self, begin: int, end: int, hashes: list[bytes], limit: int) -> tuple[int, Fault | None]:
+        leaves, found, read = (self._rows.ask(sql, begin, end, limit) for sql in (LEAVES, ENTRIES, SELECTIONS))
         entries = {row[0]: row for row in found}
         twice = {row[0] for row in found if entries[row[0]] is not row} if len(entries) < len(found) else ()
-        selections = {row[0]: row for row in self._rows.ask(SELECTIONS, begin, end)}
+        selections = {row[0]: row for row in read}
         self._open_keys({row[4] for row in found})
         sha256, sound = hashlib.sha256, 0
         try:
@@ -434,7 +451,7 @@ class Checker:
         if key.cipher is not None and year in self._names:
             return key.cipher
         if (key.destroyed and key_id in self._erased) or (key.cipher is not None and year in self._unlinked):
-            moment = EPOCH + at_us * MICROSECOND
+            moment = EPOCH + at_us * MICROSECOND if isinstance(at_us, int) and 0 <= at_us < LATEST_US else EPOCH
             if moment.year * 100 + moment.month != month or moment.year != year:
                 raise Fault(at, "a column to look it up by was changed")
             return None
@@ -548,7 +565,8 @@ def _selection(row: Row) -> Selection | None:
         selection = Selection(row[2], tuple(orjson.loads(row[3])))
     except (ValueError, TypeError):
         return None
-    return selection if selection.id == row[1] else None
+    spelled = orjson.dumps(selection.coordinates).decode()  # look-ups search this text, so it is spelled one way only
+    return selection if (selection.id, spelled) == (row[1], row[3]) else None
 
 
 def _check_selection(at: int, data: bytes, row: Row) -> None:

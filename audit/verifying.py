@@ -161,7 +161,9 @@ def _verdict(asked: _Asked, rows: Rows) -> Verdict:
     general = _general(rows, checker, asked)
     heads = list(_heads(epoch, evidence, general))
     _require_signed(evidence)
-    size: int = rows.ask("SELECT coalesce(max(leaf_index) + 1, 0) FROM leaf")[0][0]
+    size = _size(rows)
+    if size is None:
+        return Verdict(False, 0, "the leaves cannot be read", 0, 0)
     known = [head for head in heads if head.size <= size]
     with ThreadPoolExecutor(1) as beside:
         broken = beside.submit(_broken_pages, asked.place)
@@ -173,13 +175,22 @@ def _verdict(asked: _Asked, rows: Rows) -> Verdict:
         forked = [head for head in known if tree.root(head.size, walked.node) != head.root]
         general += [f"the first {head.size} leaves are not those under {head.name}" for head in forked]
         fault = _unlike_receipt(rows, evidence.receipts, general)
-    if evidence.tiles is not None and (fault or general):
-        fault = _unlike_tiles(rows, evidence.tiles, known, size if fault is None else fault[0]) or fault
+    if evidence.tiles is not None and (fault or general or len(known) < len(heads)):
+        fault = _unlike_tiles(rows, evidence.tiles, heads, size if fault is None else fault[0]) or fault
     if fault is not None or general:
         first_bad, reason = fault or (None, "; ".join(general))
         return Verdict(False, first_bad, reason, walked.entries, size)
     newest = max(heads, key=lambda head: head.size, default=None)
     return Verdict(True, None, None, walked.entries, size, root, newest if newest and newest.size > size else None)
+
+
+def _size(rows: Rows) -> int | None:
+    """How many leaves there are, None when the table of leaves is broken where it begins or ends."""
+    try:
+        size: int = rows.ask("SELECT coalesce(max(leaf_index) + 1, 0) FROM leaf")[0][0]
+    except sqlite3.DatabaseError:
+        return None
+    return size
 
 
 def _heads(epoch: str, evidence: Evidence, general: list[str]) -> Iterator[Head]:
@@ -221,9 +232,12 @@ def _epoch(rows: Rows) -> str:
     if not rows.has_table("meta"):
         raise Unreadable("there is no access log here")
     try:
-        return store.epoch({row[0]: row[1] for row in rows.ask("SELECT name, value FROM meta")})
+        epoch = store.epoch({row[0]: row[1] for row in rows.ask("SELECT name, value FROM meta")})
     except store.StoreError as error:
         raise Unreadable(str(error)) from error
+    if not isinstance(epoch, str):  # SQLite keeps any type in any column
+        raise Unreadable("the epoch of the log is no text")
+    return epoch
 
 
 def _general(rows: Rows, checker: Checker, asked: _Asked) -> list[str]:
@@ -354,7 +368,7 @@ def _unlike_tiles(rows: Rows, folder: Path, heads: Sequence[Head], until: int) -
     if head is None or tree.root(head.size, lambda h, i: _complete(published, i << h, 1 << h)) != head.root:
         return None
     for begin in range(0, min(until, head.size), TILE_WIDTH):
-        for at, leaf in rows.ask(LEAVES, begin, min(until, head.size, begin + TILE_WIDTH)):
+        for at, leaf in rows.ask(LEAVES, begin, min(until, head.size, begin + TILE_WIDTH), TILE_WIDTH):
             if leaf_hash(leaf) != published[at * HASH_BYTES : (at + 1) * HASH_BYTES]:
                 return at, f"the leaf is not the one under {head.name}"
     return None
