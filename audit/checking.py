@@ -47,7 +47,7 @@ Row = Sequence[Any]
 PART_HEIGHT = 12
 PART_LEAVES = 1 << PART_HEIGHT
 """Leaves are checked in parts of this many, each a complete subtree."""
-REMEMBERED = 20_000
+REMEMBERED = 5_000
 """How many opened keys, and how many references, a process keeps at a time."""
 SELECTIONS_REMEMBERED = 500
 BITMAPS_REMEMBERED = 1000
@@ -118,11 +118,16 @@ class SqliteRows:
     """Read-only, in one transaction. Raise Unreadable when there is no database here."""
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            raise Unreadable(f"there is no file {path}")
         wal = path.with_name(path.name + "-wal")
+        try:
+            path.stat()
+            at_rest = not wal.exists() or not wal.stat().st_size
+        except FileNotFoundError as error:
+            raise Unreadable(f"there is no file {path}") from error
+        except OSError as error:
+            raise Unreadable(f"{path} may not be read") from error
         # A copy on read-only media has no place for the files that WAL needs, and needs none when nothing is in flight.
-        still = () if wal.exists() and wal.stat().st_size else ("mode=ro&immutable=1",)
+        still = ("mode=ro&immutable=1",) if at_rest else ()
         for how in ("mode=ro", *still):
             try:
                 self._begin(f"file:{quote(str(path))}?{how}")
