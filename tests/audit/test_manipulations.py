@@ -557,6 +557,15 @@ def _field(bent: Bent) -> Found:
     return 24
 
 
+@done("with the keys: an entry whose bitmap is none over its selection (nothing kept elsewhere)")
+def _bitmap(bent: Bent) -> Found:
+    made = entries_of(bent, 1)
+    told = orjson.dumps(orjson.loads(made.person_part) | {"null": "ff"})
+    write(bent, replace(made, person_part=told), 24, replacing=True)
+    bent.evidence = Evidence()
+    return 24
+
+
 @done("with the keys: a year given a new key")
 def _new_year_key(bent: Bent) -> Found:
     bent.run(("UPDATE year_key SET wrapped = ? WHERE year = 2026", (bent.vault.wrapped(bytes(32), 2026, None),)))
