@@ -336,12 +336,19 @@ by_sql(
     + OTHER.format("key", 13)
     + " WHERE leaf_index = 14",
 )
-by_sql(
-    "the keys of two persons swapped",
-    20,
-    "UPDATE person_key SET wrapped = (SELECT wrapped FROM person_key AS o "
-    "WHERE o.year = 2026 AND o.id <> person_key.id LIMIT 1) WHERE year = 2026",
-)
+
+
+@done("the keys of two persons swapped")
+def _swapped_keys(bent: Bent) -> Found:
+    asked = "SELECT k.id, wrapped FROM person_key k JOIN entry ON key = k.id WHERE leaf_index IN (20, 21)"
+    with closing(sqlite3.connect(bent.path)) as store:
+        (one, first), (other, second) = store.execute(asked).fetchall()
+    assert first != second
+    change = "UPDATE person_key SET wrapped = ? WHERE id = ?"
+    bent.run((change, (second, one)), (change, (first, other)))
+    return 20
+
+
 by_sql(
     "a year's key replaced by that of another year",
     20,
