@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -27,6 +27,7 @@ from serving.settings import Settings, SettingsError, limits_in_force, problems,
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
+    from audit.verifying import Evidence
     from auth.viewer import Viewer
     from cases.documents import Registered
     from resolvers.trusted import Standing
@@ -44,6 +45,7 @@ TAX_ISSUER = "https://tax.sandbox.invalid"
 STATE = Path("var")
 TILES = Path("access-log-tiles")
 KEY_FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 def today() -> date:
@@ -669,9 +671,12 @@ def _reading(store: str | None, data: Path) -> Any:
     from audit.reading import Reading
 
     its = settings()
-    master = hashlib.sha256(b"onestop/access-log/1" + _id_root(its)).digest()
     url = store or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
-    return Reading.open(url, master)
+    return Reading.open(url, _log_master(its))
+
+
+def _log_master(its: Settings) -> bytes:
+    return hashlib.sha256(b"onestop/access-log/1" + _id_root(its)).digest()
 
 
 STORE = click.option("--store", help="URL of the log's database (default: the one in the settings).")
@@ -697,28 +702,86 @@ def export(since: int, form: str, store: str | None, data: Path) -> None:  # noq
 @log_.command()
 @STORE
 @DATA
+@click.option("--checkpoint", type=KEY_FILE, help="A signed checkpoint kept elsewhere, which the log must contain.")
+@click.option("--receipts", type=KEY_FILE, help="Receipts or whole answers, as JSON; each receipt must be in the log.")
+@click.option("--tiles", type=FOLDER, help="Published tiles and checkpoint (default: the log's own).")
+@click.option("--key", "keys", multiple=True, help="A further public key of the log (an earlier one), name+id+base64.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def verify(store: str | None, data: Path, *, as_json: bool) -> None:
-    """Check every entry. Exit status 0 intact, 1 tampered, 2 unreadable."""
+def verify(
+    store: str | None,
+    data: Path,
+    checkpoint: Path | None,
+    receipts: Path | None,
+    tiles: Path | None,
+    keys: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Check every entry, the store's own definitions, and what was signed of the log.
 
-    async def verified() -> Any:
-        async with _reading(store, data) as reading:
-            return await reading.verify()
+    Exit status 0: intact. 1: tampered with; `first_bad` is the index of the first leaf that does not hold, or null
+    where none can be named. 2: unreadable, or wrong use. 3: intact, but older than the checkpoint, so that entries at
+    the end are missing.
+    """
+    from audit.checking import Unreadable
+    from audit.verifying import verify as verdict_on
 
-    verdict = _unreadable_is_2(verified())
-    said = {
-        "intact": verdict.intact,
-        "entries": verdict.entries,
-        "first_bad": verdict.first_bad,
-        "reason": verdict.reason,
-    }
+    its = settings()
+    url = store or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
+    own = [] if store else [data / "access-log-tiles", *filter(None, [its.log_checkpoint_dir])]
+    try:
+        evidence = _evidence(its, data, checkpoint, receipts, [tiles] if tiles else own, keys)
+        verdict = verdict_on(url, _log_master(its), evidence)
+    except (Unreadable, OSError) as error:
+        raise Refusal(f"The access log cannot be verified: {error}.") from error
+    older = verdict.older_than
     if as_json:
-        click.echo(json.dumps(said))
+        said: dict[str, object] = {"intact": verdict.intact, "first_bad": verdict.first_bad, "reason": verdict.reason}
+        said |= {"entries": verdict.entries, "leaves": verdict.leaves, "root": verdict.root}
+        said |= {"older_than": None if older is None else older.size, "checkpoints": len(evidence.notes)}
+        click.echo(json.dumps(said, ensure_ascii=False))
+    elif older is not None:
+        click.echo(
+            f"Intact, but older than {older.name}: the log has {verdict.leaves} leaves, {older.size} were signed. "
+            "Entries at the end are missing, or an older copy was put back."
+        )
     elif verdict.intact:
-        click.echo(f"Intact: {verdict.entries} entries.")
+        under = " Nothing signed was at hand: a tail that was cut off does not show." if not evidence.notes else ""
+        click.echo(f"Intact: {verdict.entries} entries in {verdict.leaves} leaves.{under}")
+    elif verdict.first_bad is None:
+        click.echo(f"Tampered with: {verdict.reason}.")
     else:
-        click.echo(f"Tampered: entry {verdict.first_bad} does not hold ({verdict.reason}).")
-    sys.exit(0 if verdict.intact else 1)
+        click.echo(f"Tampered with: leaf {verdict.first_bad} does not hold ({verdict.reason}).")
+    sys.exit(1 if not verdict.intact else 3 if older is not None else 0)
+
+
+def _evidence(
+    its: Settings,
+    data: Path,
+    checkpoint: Path | None,
+    receipts: Path | None,
+    folders: Sequence[Path],
+    keys: Sequence[str],
+) -> "Evidence":
+    """What the command was given, and the checkpoints the log itself published."""
+    from audit.checkpoint import CheckpointError, VerifierKey
+    from audit.verifying import Evidence, Note, receipts_in
+    from serving.program import signing_key
+
+    own = its.log_signing_key_file or data / "access-log-key.pem"
+    try:
+        signers = [VerifierKey.parsed(key).public for key in keys]
+    except CheckpointError as error:
+        raise Refusal(f"--key: {error}.") from error
+    if own.exists():
+        signers.append(signing_key(own).public_key())
+    notes = [Note(f"the checkpoint {checkpoint.name}", checkpoint.read_bytes())] if checkpoint else []
+    published = [folder for folder in folders if (folder / "checkpoint").is_file()]
+    notes += [Note(f"the checkpoint in {folder.name}", (folder / "checkpoint").read_bytes()) for folder in published]
+    promised = receipts_in(receipts.read_bytes()) if receipts else ()
+    if (notes or promised) and not signers:
+        raise Refusal("There is no key to check signatures with: give --key, or ONESTOP_LOG_SIGNING_KEY_FILE.")
+    return Evidence(signers=signers, notes=notes, receipts=promised, tiles=published[0] if published else None)
 
 
 def _unreadable_is_2(work: Any) -> Any:

@@ -397,6 +397,11 @@ def leaf(kind: int, month: int, commitment: bytes) -> bytes:
     return bytes((LEAF_VERSION, kind)) + month.to_bytes(4, "big") + commitment
 
 
+def part_name(entry_id: str, part: str) -> bytes:
+    """What a sealed part is bound to."""
+    return f"{entry_id}|{part}".encode()
+
+
 def leaf_hash(data: bytes) -> bytes:
     """RFC 6962, 2.1: a leaf is hashed behind a zero byte."""
     return hashlib.sha256(b"\x00" + data).digest()

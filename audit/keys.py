@@ -68,6 +68,11 @@ class Vault:
         )
 
 
+def key_check(master: bytes) -> str:
+    """What a master key is known by in the log, so that another log's key is told from a changed log."""
+    return _derived(master, salt=None, info=b"onestop/access/key-check/1").hex()
+
+
 def sealed(cipher: AESGCM, plain: bytes, name: bytes) -> bytes:
     """Nonce and ciphertext, bound to a name that is not stored with them."""
     nonce = secrets.token_bytes(NONCE_BYTES)

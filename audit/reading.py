@@ -30,10 +30,11 @@ from audit.entry import (
     Outcome,
     Selection,
     leaf_hash,
+    part_name,
     recorded_entry,
 )
 from audit.keys import References, Vault, opened
-from audit.store import ENTRY, LEAF, SELECTION, Placed, StoreError, part_name
+from audit.store import ENTRY, LEAF, SELECTION, Placed, StoreError
 from schema.identifiers import CaseId, PersonId
 from schema.scalars import Coordinate
 

@@ -43,8 +43,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from audit.entry import SENSITIVITIES, Entry, Selection
-from audit.keys import KEY_BYTES, NOBODY, References, Vault, sealed
+from audit.entry import SENSITIVITIES, Entry, Selection, part_name
+from audit.keys import KEY_BYTES, NOBODY, References, Vault, key_check, sealed
 
 SCHEMA_VERSION = "1"
 ADVISORY_LOCK = 0x6F6E6573746F70
@@ -240,6 +240,12 @@ def epoch(facts: Mapping[str, str]) -> str:
     return facts["epoch"]
 
 
+async def mark(connection: AsyncConnection, master: bytes) -> None:
+    """Let the log say what its key is known by, once."""
+    if "key_check" not in await meta(connection):
+        await connection.execute(insert(META).values(name="key_check", value=key_check(master)))
+
+
 async def probe(connection: AsyncConnection, now: datetime) -> None:
     """A write that says nothing, to see whether writing works."""
     at = now.astimezone(UTC).isoformat()
@@ -343,10 +349,6 @@ def entry_columns(entry: Entry, leaf_index: int, key: BodyKey) -> dict[str, Any]
         "person_part": sealed(key.cipher, entry.person_salt + entry.person_part, part_name(entry_id, "person")),
         "staff_part": sealed(key.cipher, entry.staff_salt + entry.staff_part, part_name(entry_id, "staff")),
     }
-
-
-def part_name(entry_id: str, part: str) -> bytes:
-    return f"{entry_id}|{part}".encode()
 
 
 def looked_up_by(entry: Entry) -> dict[str, Any]:

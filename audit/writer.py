@@ -256,6 +256,7 @@ class AccessLog:
                 now = self._clock()
                 vault = self._same_log(await store.create(connection, now))
                 await require_sound_tail(connection, vault)
+                await store.mark(connection, self._keys.master)
                 await store.probe(connection, now)
                 self._years = await store.references(connection, vault)
         except BaseException:

@@ -1,0 +1,580 @@
+"""What must hold of a range of leaves, checked fast: rows straight from the driver, parts decoded into their types.
+
+Every leaf is at its index and well formed. An entry's two parts open under its person's key of that year, belong
+together, hash to the commitment in the leaf, and every look-up column follows from them. A selection hashes to its id.
+What an order took away (a month, a person's year) is accepted when a leaf says so. Nothing here knows SQLAlchemy: a
+process per core loads this, and all of them together stay small.
+"""
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Protocol
+from urllib.parse import quote
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from audit.entry import (
+    COMMITMENT_PREFIX,
+    ENTRY_LEAF,
+    LEAF_BYTES,
+    LEAF_VERSION,
+    SALT_BYTES,
+    SELECTION_LEAF,
+    SENSITIVITIES,
+    Outcome,
+    Selection,
+    Task,
+    leaf,
+    marked,
+    part_name,
+)
+from audit.keys import NOBODY, NONCE_BYTES, References, Vault
+from audit.tree import complete
+
+Row = Sequence[Any]
+
+PART_HEIGHT = 12
+PART_LEAVES = 1 << PART_HEIGHT
+"""Leaves are checked in parts of this many, each a complete subtree."""
+REMEMBERED = 5_000
+"""How many opened keys, and how many references, a process keeps at a time."""
+SELECTIONS_REMEMBERED = 500
+BITMAPS_REMEMBERED = 1000
+FETCHED = 128
+"""Rows asked for at a time: few enough to stay in the processor's cache."""
+DROPPED_LEAF = 3
+ERASED_LEAF = 4
+ORDER_KINDS = (bytes([DROPPED_LEAF]), bytes([ERASED_LEAF]))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
+
+PERSON_NAME, STAFF_NAME = (part_name("", part) for part in ("person", "staff"))
+RANKS: Mapping[str | None, int | None] = {None: None} | {name: rank for rank, name in enumerate(SENSITIVITIES)}
+
+LEAVES = "SELECT leaf_index, leaf FROM leaf WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index LIMIT $3"
+ENTRIES = (
+    "SELECT leaf_index, id, at_us, year, key, subject_ref, viewer_ref, case_ref, agencies, outcome, purpose, "
+    "max_sensitivity, selection, person_part, staff_part FROM entry WHERE leaf_index >= $1 AND leaf_index < $2 "
+    "ORDER BY leaf_index LIMIT $3"
+)
+SELECTIONS = (
+    "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHERE leaf_index >= $1 AND leaf_index < $2 "
+    "ORDER BY leaf_index LIMIT $3"
+)
+SELECTION = "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHERE id = $1"
+YEARS = "SELECT year, wrapped FROM year_key"
+MONTHS = "SELECT month FROM dropped_month"
+ERASED = "SELECT key_id FROM erased_key"
+ORDERS = "SELECT leaf FROM leaf WHERE substr(leaf, 2, 1) IN ($1, $2)"
+
+
+class Unreadable(Exception):
+    """The store cannot be opened, or is none of ours. The text says why, and names no person."""
+
+    code = "LOG_UNAVAILABLE"
+
+
+class Fault(Exception):
+    """A leaf, or what it commits to, is not what was written."""
+
+    code = "LOG_UNAVAILABLE"
+
+    def __init__(self, leaf_index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.leaf_index = leaf_index
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store lies: the path of a file, or what asyncpg connects with."""
+
+    path: Path | None
+    server: Mapping[str, Any]
+
+
+class Rows(Protocol):
+    """One moment of a store, read by plain SQL with $1, $2 for what is passed."""
+
+    def ask(self, sql: str, *passed: object) -> Sequence[Row]: ...
+    def keys(self, ids: Sequence[str]) -> Sequence[Row]: ...
+    def has_table(self, name: str) -> bool: ...
+    def close(self) -> None: ...
+
+
+class SqliteRows:
+    """Read-only, in one transaction. Raise Unreadable when there is no database here."""
+
+    def __init__(self, path: Path) -> None:
+        wal = path.with_name(path.name + "-wal")
+        try:
+            path.stat()
+            at_rest = not wal.exists() or not wal.stat().st_size
+        except FileNotFoundError as error:
+            raise Unreadable(f"there is no file {path}") from error
+        except OSError as error:
+            raise Unreadable(f"{path} may not be read") from error
+        # A copy on read-only media has no place for the files that WAL needs, and needs none when nothing is in flight.
+        still = ("mode=ro&immutable=1",) if at_rest else ()
+        for how in ("mode=ro", *still):
+            try:
+                self._begin(f"file:{quote(str(path))}?{how}")
+            except sqlite3.Error as error:
+                failure = error
+            else:
+                return
+        raise Unreadable(f"{path} is not a database that can be read ({failure})") from failure
+
+    def _begin(self, uri: str) -> None:
+        self.connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            self.connection.execute("PRAGMA query_only = ON")
+            self.connection.execute("PRAGMA busy_timeout = 5000")
+            self.connection.execute("BEGIN")
+            self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            self.connection.close()
+            raise
+
+    def ask(self, sql: str, *passed: object) -> Sequence[Row]:
+        named = {str(at): value for at, value in enumerate(passed, 1)}
+        try:
+            return self.connection.execute(sql, named).fetchall()
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+        # SQLite keeps any bytes in any column: those that are no text are to be found, not stumbled over.
+        self.connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+        try:
+            return self.connection.execute(sql, named).fetchall()
+        finally:
+            self.connection.text_factory = str
+
+    def keys(self, ids: Sequence[str]) -> Sequence[Row]:
+        wanted = orjson.dumps(ids).decode()
+        return self.ask(
+            "SELECT id, year, subject_ref, wrapped FROM person_key WHERE id IN (SELECT value FROM json_each($1))",
+            wanted,
+        )
+
+    def has_table(self, name: str) -> bool:
+        return bool(self.ask("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1", name))
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class PostgresRows:
+    """Read-only, in one repeatable-read transaction. Raise Unreadable when the server does not let us in."""
+
+    def __init__(self, server: Mapping[str, Any]) -> None:
+        self._loop = asyncio.Runner()
+        try:
+            self.connection: Any = self._loop.run(asyncpg.connect(**server, timeout=5))
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self._loop.close()
+            raise Unreadable(f"the database server does not let us in ({error})") from error
+        self._loop.run(self.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+
+    def ask(self, sql: str, *passed: object) -> Sequence[Row]:
+        found: Sequence[Row] = self._loop.run(self.connection.fetch(sql, *passed))
+        return found
+
+    def keys(self, ids: Sequence[str]) -> Sequence[Row]:
+        return self.ask("SELECT id, year, subject_ref, wrapped FROM person_key WHERE id = ANY($1::text[])", ids)
+
+    def has_table(self, name: str) -> bool:
+        return bool(self.ask("SELECT 1 WHERE to_regclass($1) IS NOT NULL", name))
+
+    def close(self) -> None:
+        self._loop.run(self.connection.close())
+        self._loop.close()
+
+
+def rows_of(place: Place) -> Rows:
+    return PostgresRows(place.server) if place.path is None else SqliteRows(place.path)
+
+
+class WireRecords(msgspec.Struct, gc=False):
+    count: int
+    references: list[str]
+
+
+class PersonPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The part told to the person, as it is stored."""
+
+    id: str
+    operation: UUID
+    at: str
+    task: Task
+    operation_name: str | None
+    document_hash: str | None
+    selection: str
+    subject: str | None
+    subject_role: str | None
+    records: dict[str, WireRecords]
+    answers: dict[str, str]
+    disclosed: str
+    null: str
+    withheld: str
+    failed: str
+    derived: str
+    sensitivity: Literal["PRESENCE", "IDENTITY", "INVENTORY", "AMOUNT", "SPECIAL"] | None
+    purpose: str | None
+    legal_basis: str | None
+    case: str | None
+    case_number: str | None
+    organisation: str | None
+    outcome: Outcome
+    policy_ids: list[str]
+    policy_set_hash: str | None
+
+
+class StaffPart(msgspec.Struct, gc=False):
+    """Of the officers' part, what columns follow from."""
+
+    id: str
+    subject: str | None
+    viewer: str
+
+
+PERSON_PART = msgspec.json.Decoder(PersonPart)
+STAFF_PART = msgspec.json.Decoder(StaffPart)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonKey:
+    """A key row; no cipher when the key was destroyed, or does not open under what the row says it is of."""
+
+    year: int
+    subject_ref: bytes
+    cipher: AESGCM | None
+    destroyed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """A minute in microseconds since 1970, its year, and how the leaves of its entries begin."""
+
+    us: int
+    year: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """A selection, and the bitmaps that were found to be ones over it."""
+
+    selection: Selection
+    known: set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was found in one part. `root` is that of a complete part, `hashes` of its leaves, if asked for."""
+
+    begin: int
+    entries: int
+    root: bytes
+    hashes: bytes
+    fault: tuple[int, str] | None
+
+
+def gone_month(month: int) -> bytes:
+    """The leaf that says that a month's bodies and salts were dropped."""
+    if not 0 <= month < 1 << 32:
+        return b""
+    return leaf(DROPPED_LEAF, month, hashlib.sha256(b"onestop/dropped-month/1" + str(month).encode()).digest())
+
+
+def gone_key(key_id: str) -> bytes:
+    """The leaf that says that a person's key of a year was destroyed by order."""
+    return leaf(ERASED_LEAF, 0, hashlib.sha256(b"onestop/erased-key/1" + key_id.encode(errors="replace")).digest())
+
+
+_checker: "Checker"
+
+
+def begin(place: Place, master: bytes, epoch: str) -> None:
+    """Make this process one that checks parts."""
+    global _checker  # noqa: PLW0603 - a process of a pool has no other place to keep something
+    _checker = Checker(rows_of(place), Vault(master, epoch))
+
+
+def part(begin: int, end: int, hashes: bool) -> Part:
+    return _checker.part(begin, end, hashes=hashes)
+
+
+class Checker:
+    """Checks parts of one store at one moment."""
+
+    def __init__(self, rows: Rows, vault: Vault) -> None:
+        self._rows = rows
+        self._vault = vault
+        self.years = _years(rows, vault)
+        self.changed_years = [row[0] for row in rows.ask(YEARS) if row[1] is not None and row[0] not in self.years]
+        months = [month for month in _ordered(rows, "dropped_month", MONTHS) if isinstance(month, int)]
+        keys = [key for key in _ordered(rows, "erased_key", ERASED) if isinstance(key, str)]
+        self._orders = {gone_month(month): month for month in months} | {gone_key(key): key for key in keys}
+        said = {row[0] for row in rows.ask(ORDERS, *ORDER_KINDS)} if self._orders else set()
+        self.unsaid = sorted(str(what) for order, what in self._orders.items() if order not in said)
+        """Orders on record that no leaf says: nothing is accepted as gone for them."""
+        self._dropped = {month for month in months if gone_month(month) in said}
+        self._erased = {key for key in keys if gone_key(key) in said}
+        self._unlinked = {row[0] for row in rows.ask(YEARS) if row[1] is None and f"year:{row[0]}" in self._erased}
+        self._keys: dict[str, PersonKey] = {}
+        self._names: dict[int, dict[str, dict[str, bytes]]] = {
+            year: {"person": {}, "viewer": {}, "case": {}} for year in self.years
+        }
+        self._minutes: dict[str, Minute] = {}
+        self._reads: dict[str, Reads] = {}
+
+    def part(self, begin: int, end: int, *, hashes: bool = False) -> Part:
+        """Check leaves begin to end (excluded). A page that cannot be read is found by reading one leaf at a time."""
+        try:
+            row, entries, fault = self._part(begin, end)
+        except (sqlite3.DatabaseError, asyncpg.PostgresError) as error:
+            return self._torn(begin, end, error)
+        return Part(
+            begin=begin,
+            entries=entries,
+            root=complete(row) if len(row) == PART_LEAVES else b"",
+            hashes=b"".join(row) if hashes else b"",
+            fault=None if fault is None else (fault.leaf_index, fault.reason),
+        )
+
+    def opens_anything(self) -> bool:
+        """Whether some key opens, or there is none to open."""
+        some = self._rows.ask(
+            "SELECT id, year, subject_ref, wrapped FROM person_key WHERE wrapped IS NOT NULL LIMIT 100"
+        )
+        opened = [self._opened(*row[1:]) for row in some]
+        return bool(self.years) or any(key.cipher for key in opened) or not (opened or self.changed_years)
+
+    def _torn(self, begin: int, end: int, error: Exception) -> Part:
+        reason = f"the store cannot be read here ({error})"
+        for at in range(begin, end):
+            try:
+                fault = self._fetch(at, at + 1, [], 1)[1]  # not a row further, which may lie on the next page
+            except (sqlite3.DatabaseError, asyncpg.PostgresError):
+                fault = Fault(at, reason)
+            if fault is not None:
+                return Part(begin, at - begin, b"", b"", (at, fault.reason))
+        # Each one can be read; a scan that ends with one of them cannot.
+        sound, torn = begin, end
+        while torn - sound > 1:
+            middle = (sound + torn) // 2
+            try:
+                self._part(begin, middle)
+                sound = middle
+            except (sqlite3.DatabaseError, asyncpg.PostgresError):
+                torn = middle
+        return Part(begin, 0, b"", b"", (sound, reason))
+
+    def _part(self, begin: int, end: int) -> tuple[list[bytes], int, Fault | None]:
+        """Hashes of the leaves up to the first fault, how many entries are sound, and the fault."""
+        hashes: list[bytes] = []
+        sound = 0
+        for first in range(begin, end, FETCHED):
+            more, fault = self._fetch(first, min(end, first + FETCHED), hashes, 2 * FETCHED)
+            sound += more
+            if fault is not None:
+                return hashes, sound, fault
+        return hashes, sound, None
+
+    def _fetch(self, begin: int, end: int, hashes: list[bytes], limit: int) -> tuple[int, Fault | None]:
+        leaves, found, read = (self._rows.ask(sql, begin, end, limit) for sql in (LEAVES, ENTRIES, SELECTIONS))
+        entries = {row[0]: row for row in found}
+        twice = {row[0] for row in found if entries[row[0]] is not row} if len(entries) < len(found) else ()
+        selections = {row[0]: row for row in read}
+        self._open_keys({row[4] for row in found})
+        sha256, sound = hashlib.sha256, 0
+        try:
+            for at, (index, data) in zip(range(begin, end), leaves, strict=False):
+                if index != at:
+                    return sound, Fault(at, "the leaf is missing or out of place")
+                if type(data) is not bytes or len(data) != LEAF_BYTES or data[0] != LEAF_VERSION:
+                    return sound, Fault(at, "the leaf is not well formed")
+                hashes.append(sha256(b"\x00" + data).digest())
+                entry, kind = entries.get(at), data[1]
+                if kind == ENTRY_LEAF and at not in twice and at not in selections:
+                    self._check_entry(at, data, entry)
+                    sound += 1
+                elif kind == SELECTION_LEAF and entry is None and at in selections:
+                    _check_selection(at, data, selections[at])
+                elif entry is not None or at in selections or data not in self._orders:
+                    return sound, Fault(at, "the leaf is not well formed, or what it commits to is gone")
+        except Fault as fault:
+            return sound, fault
+        if len(leaves) < end - begin:
+            return sound, Fault(begin + len(leaves), "the leaf is missing or out of place")
+        return sound, None
+
+    def _open_keys(self, ids: set[Any]) -> None:
+        wanted = [name for name in ids if name not in self._keys and isinstance(name, str)]
+        if len(self._keys) + len(wanted) > REMEMBERED:
+            self._keys.clear()
+            wanted = [name for name in ids if isinstance(name, str)]
+        for at in range(0, len(wanted), 1000):
+            for name, year, subject_ref, wrapped in self._rows.keys(
+                [printable(each) for each in wanted[at : at + 1000]]
+            ):
+                self._keys[name] = self._opened(year, subject_ref, wrapped)
+
+    def _opened(self, year: Any, subject_ref: Any, wrapped: Any) -> PersonKey:
+        try:
+            cipher = AESGCM(self._vault.unwrapped(wrapped, year, subject_ref))
+        except (InvalidTag, ValueError, TypeError):
+            return PersonKey(year, subject_ref, None, destroyed=wrapped is None)
+        return PersonKey(year, subject_ref, cipher, destroyed=False)
+
+    def _cipher(self, at: int, data: bytes, row: Row | None) -> AESGCM | None:
+        """What opens an entry's parts, None when an order took them away. Raise Fault."""
+        month = int.from_bytes(data[2:6], "big")
+        if row is None:
+            if month in self._dropped:
+                return None
+            raise Fault(at, "the leaf is not well formed, or what it commits to is gone")
+        at_us, year, key_id = row[2:5]
+        key = self._keys.get(key_id)
+        if key is None:
+            raise Fault(at, "the key of its person and year is gone or was changed")
+        if key.year != year or key.subject_ref != row[5]:
+            raise Fault(at, "its year, its person, or those of its key were changed")
+        if key.cipher is not None and year in self._names:
+            return key.cipher
+        if (key.destroyed and key_id in self._erased) or (key.cipher is not None and year in self._unlinked):
+            moment = EPOCH + at_us * MICROSECOND if isinstance(at_us, int) and 0 <= at_us < LATEST_US else EPOCH
+            if moment.year * 100 + moment.month != month or moment.year != year:
+                raise Fault(at, "a column to look it up by was changed")
+            return None
+        which = "its person and year" if key.cipher is None else "its year"
+        raise Fault(at, f"the key of {which} is gone or was changed")
+
+    def _check_entry(self, at: int, data: bytes, row: Row | None) -> None:
+        """Raise Fault unless leaf and columns follow from what was sealed, or an order took it away."""
+        cipher, sha256 = self._cipher(at, data, row), hashlib.sha256
+        if row is None or cipher is None:
+            return
+        _, name, at_us, year, _, subject_ref, viewer_ref, case_ref, agencies, outcome, *others = row
+        purpose, sensitivity, selection, person_sealed, staff_sealed = others
+        try:
+            decrypt, bound = cipher.decrypt, name.encode()
+            person_plain = decrypt(person_sealed[:NONCE_BYTES], person_sealed[NONCE_BYTES:], bound + PERSON_NAME)
+            staff_plain = decrypt(staff_sealed[:NONCE_BYTES], staff_sealed[NONCE_BYTES:], bound + STAFF_NAME)
+            person = PERSON_PART.decode(person_plain[SALT_BYTES:])
+            staff = STAFF_PART.decode(staff_plain[SALT_BYTES:])
+            moment = person.at
+            minute = self._minutes.get(moment[:16]) or self._minute(moment[:16])
+            happened_us = minute.us + int(moment[17:19] + moment[20:26])
+        except (InvalidTag, ValueError, TypeError, AttributeError) as error:
+            raise Fault(at, "a sealed part or the key to it was changed") from error
+        parts = sha256(person_plain).digest() + sha256(staff_plain).digest()
+        if data != minute.leaf + sha256(COMMITMENT_PREFIX + parts).digest():
+            raise Fault(at, "the leaf does not commit to the entry")
+        names, subject, case = self._names[year], staff.subject, person.case
+        ref = NOBODY if subject is None else names["person"].get(subject) or self._name(year, "person", subject)
+        if person.id != staff.id or person.subject != (None if subject is None else ref.hex()):
+            raise Fault(at, "the two parts are of different entries or persons")
+        if (
+            name != person.id
+            or at_us != happened_us
+            or year != minute.year
+            or subject_ref != ref
+            or viewer_ref != (names["viewer"].get(staff.viewer) or self._name(year, "viewer", staff.viewer))
+            or case_ref != (case and (names["case"].get(case) or self._name(year, "case", case)))
+            or agencies != (f"|{'|'.join(person.answers)}|" if person.answers else "|")
+            or outcome != person.outcome
+            or purpose != person.purpose
+            or sensitivity != RANKS[person.sensitivity]
+            or selection != person.selection
+        ):
+            raise Fault(at, "a column to look it up by was changed")
+        reads = self._reads.get(selection) or self._read(at, selection)
+        bitmaps = (person.disclosed, person.null, person.withheld, person.failed, person.derived)
+        if not reads.known.issuperset(bitmaps):
+            _learn_bitmaps(at, reads, bitmaps)
+
+    def _minute(self, text: str) -> Minute:
+        """A minute of UTC as parts spell it."""
+        began = datetime.fromisoformat(text + "+00:00")
+        prefix = leaf(ENTRY_LEAF, began.year * 100 + began.month, b"")
+        self._minutes.clear()  # entries come in order, more or less
+        self._minutes[text] = Minute((began - EPOCH) // MICROSECOND, began.year, prefix)
+        return self._minutes[text]
+
+    def _name(self, year: int, kind: str, name: str) -> bytes:
+        """The reference of a name; few names make most entries."""
+        names = self._names[year][kind]
+        if len(names) >= REMEMBERED:
+            names.clear()
+        names[name] = self.years[year].of(kind, name)
+        return names[name]
+
+    def _read(self, at: int, selection: str) -> Reads:
+        rows = self._rows.ask(SELECTION, printable(selection))
+        found = _selection(rows[0]) if rows else None
+        if found is None:
+            raise Fault(at, "its selection is gone or was changed")
+        if len(self._reads) >= SELECTIONS_REMEMBERED:
+            self._reads.clear()
+        self._reads[selection] = Reads(found, set())
+        return self._reads[selection]
+
+
+def _learn_bitmaps(at: int, reads: Reads, bitmaps: Sequence[str]) -> None:
+    try:
+        for bits in bitmaps:
+            marked(reads.selection, bits)
+    except ValueError as error:
+        raise Fault(at, "a bitmap is none over its selection") from error
+    if len(reads.known) >= BITMAPS_REMEMBERED:
+        reads.known.clear()
+    reads.known.update(bitmaps)
+
+
+def printable(text: str) -> str:
+    """A text that a database takes as a parameter; one that was no text before matches nothing."""
+    return text.encode("utf-8", errors="replace").decode()
+
+
+def _ordered(rows: Rows, table: str, sql: str) -> list[Any]:
+    return [row[0] for row in rows.ask(sql)] if rows.has_table(table) else []
+
+
+def _years(rows: Rows, vault: Vault) -> dict[int, References]:
+    """The years that can be referred to; one whose salt was destroyed or changed is not among them."""
+    found = {}
+    for year, wrapped in rows.ask(YEARS):
+        try:
+            found[year] = vault.references(vault.unwrapped(wrapped, year, None))
+        except (InvalidTag, ValueError, TypeError):
+            continue
+    return found
+
+
+def _selection(row: Row) -> Selection | None:
+    try:
+        selection = Selection(row[2], tuple(orjson.loads(row[3])))
+    except (ValueError, TypeError):
+        return None
+    spelled = orjson.dumps(selection.coordinates).decode()  # look-ups search this text, so it is spelled one way only
+    return selection if (selection.id, spelled) == (row[1], row[3]) else None
+
+
+def _check_selection(at: int, data: bytes, row: Row) -> None:
+    selection = _selection(row)
+    if selection is None or selection.leaf != data:
+        raise Fault(at, "the leaf does not commit to the selection")
