@@ -659,6 +659,39 @@ def list_documents(client: str | None, data: Path, *, as_json: bool) -> None:
         click.echo("\n".join(line for each in found for line in each.lines()) or "No document is registered.")
 
 
+# ---------------------------------------------------------------- findings
+
+
+@main.group("findings")
+def findings_() -> None:
+    """Accesses that want a word of explanation."""
+
+
+@findings_.command()
+@click.option("--synthetic", is_flag=True, help="Over made-up traffic with planted snoopers: precision and recall.")
+@click.option(
+    "--officials", default=500, show_default=True, type=click.IntRange(125, 20_000), help="Officials in the traffic."
+)
+@click.option("--days", default=120, show_default=True, type=click.IntRange(60, 730), help="Days from 2025-01-01.")
+@click.option("--seed", default=7, show_default=True, type=click.IntRange(0), help="The same seed, the same traffic.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def evaluate(*, synthetic: bool, officials: int, days: int, seed: int, as_json: bool) -> None:
+    """Run the thirteen rules and print how well they did.
+
+    The first 28 days only fill the figures that later days are compared with; nothing in them is counted.
+    """
+    if not synthetic:
+        raise Refusal("Only made-up traffic can be evaluated so far: give --synthetic.")
+    from audit.findings.holidays import holidays
+    from audit.findings.scoring import measured, table
+    from sandbox.traffic import Traffic
+
+    first = Traffic.first
+    known = holidays(range(first.year, (first + timedelta(days=days + 200)).year + 1))
+    result = measured(Traffic(officials, days, seed, known).months(), known)
+    click.echo(json.dumps(result, indent=2) if as_json else table(result))
+
+
 # ---------------------------------------------------------------- the access log
 
 

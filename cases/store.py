@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from cases import tables
 from cases.documents import DocumentStore
+from cases.findings import FindingStore
 from cases.sessions import Sessions
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
@@ -187,6 +188,10 @@ class Cases:
     def sessions(self) -> Sessions:
         """The portal's sessions, in the same database."""
         return Sessions(self._engine)
+
+    def findings(self) -> FindingStore:
+        """Findings about accesses, in the same database."""
+        return FindingStore(self._engine)
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
