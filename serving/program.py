@@ -149,7 +149,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         cases = await stack.enter_async_context(Cases.opened(wiring.database_url))
         master = hashlib.sha256(b"onestop/access-log/1" + wiring.id_root).digest()
         access_log = await stack.enter_async_context(
-            AccessLog.open(wiring.log_url, Keys(master, wiring.signing_key), clock)
+            AccessLog.open(wiring.log_url, Keys(master, wiring.signing_key), clock, read_url=settings.log_read_url)
         )
         http = await stack.enter_async_context(
             aiohttp.ClientSession(
