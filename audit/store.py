@@ -403,10 +403,13 @@ async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vaul
             [entry_columns(entry, index, keys[subject_of(entry)]) for index, entry in enumerate(entries, first_entry)],
         ),
     )
-    if connection.dialect.name == "postgresql":
+    on_postgresql = connection.dialect.name == "postgresql"
+    if on_postgresql:
         await postgres.make_months(connection, {entry.access.month for entry in entries})
     for table, columns in rows:
-        if columns:
+        if columns and on_postgresql:
+            await postgres.copy_in(connection, table, columns)
+        elif columns:
             await connection.execute(insert(table), columns)
     return list(range(first_entry, first_entry + len(entries)))
 
