@@ -57,10 +57,12 @@ def main(times: int, number: int, seed: int, variant: str | None) -> None:
     starts: list[float] = []
     reached: list[str] = []
     with world(variant) as its:
-        for _ in range(times):
+        for each in range(1, times + 1):
             starts.append(killed_at_random(its, dice))
             lost = its.received - its.stored()
             assert not lost, f"{len(lost)} received answers have no entry"
+            if each % 20 == 0:
+                reported("kills", (f"{each} at random", f"{len(its.received)} answers received, all logged"))
         for call, nth in steps(number):
             start_s, died = killed_at(its, call, nth)
             starts.append(start_s)
