@@ -27,6 +27,7 @@ from serving.settings import Settings, SettingsError, limits_in_force, problems,
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
+    from audit.owning import Owner
     from audit.verifying import Evidence
     from auth.viewer import Viewer
     from cases.documents import Registered
@@ -704,12 +705,16 @@ def _reading(store: str | None, data: Path) -> Any:
     from audit.reading import Reading
 
     its = settings()
-    url = store or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
+    url = store or its.log_read_url or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
     return Reading.open(url, _log_master(its))
 
 
 def _log_master(its: Settings) -> bytes:
     return hashlib.sha256(b"onestop/access-log/1" + _id_root(its)).digest()
+
+
+def _owner_url(its: Settings, data: Path) -> str:
+    return its.log_owner_url or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
 
 
 STORE = click.option("--store", help="URL of the log's database (default: the one in the settings).")
@@ -760,8 +765,8 @@ def verify(
     from audit.verifying import verify as verdict_on
 
     its = settings()
-    url = store or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
-    own = [] if store else [data / "access-log-tiles", *filter(None, [its.log_checkpoint_dir])]
+    url = store or its.log_read_url or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
+    own = [] if store else [its.log_tile_dir or data / "access-log-tiles", *filter(None, [its.log_checkpoint_dir])]
     try:
         evidence = _evidence(its, data, checkpoint, receipts, [tiles] if tiles else own, keys)
         verdict = verdict_on(url, _log_master(its), evidence)
@@ -815,6 +820,90 @@ def _evidence(
     if (notes or promised) and not signers:
         raise Refusal("There is no key to check signatures with: give --key, or ONESTOP_LOG_SIGNING_KEY_FILE.")
     return Evidence(signers=signers, notes=notes, receipts=promised, tiles=published[0] if published else None)
+
+
+ORDER = click.option("--order", required=True, help="Reference of the order; it is kept in the log.")
+YEAR = click.option("--year", required=True, type=click.IntRange(1970, 2999), help="Year, in UTC.")
+
+
+def _as_owner(data: Path, act: "Callable[[Owner, datetime], Awaitable[T]]") -> T:
+    """What comes of an act of the log's owner; exit status 1 with the reason when it may not be done."""
+    from audit.owning import Owner, OwnerRefusal
+
+    its = settings()
+
+    async def done() -> T:
+        async with Owner.open(_owner_url(its, data), _log_master(its)) as owner:
+            return await act(owner, datetime.now(UTC))
+
+    try:
+        found: T = _unreadable_is_2(done())
+    except OwnerRefusal as error:
+        raise click.ClickException(f"{error}.") from error
+    return found
+
+
+@log_.command("init")
+@DATA
+def init_log(data: Path) -> None:
+    """Make the access log, or bring it to this version, as its owner (docs/access-log-store.md).
+
+    On PostgreSQL the roles of ONESTOP_LOG_URL and ONESTOP_LOG_READ_URL get what a writer and a reader need.
+    """
+    from audit.owning import OwnerRefusal, prepare
+
+    its = settings()
+    data.mkdir(parents=True, exist_ok=True)
+    writer = its.log_url if its.log_owner_url else None
+    try:
+        _unreadable_is_2(prepare(_owner_url(its, data), datetime.now(UTC), writer, its.log_read_url))
+    except OwnerRefusal as error:
+        raise Refusal(f"{error}.") from error
+    click.echo("The access log is at the current schema.")
+
+
+@log_.command()
+@click.option(
+    "--years", type=click.IntRange(1, 100), help="Keep so many years (default: ONESTOP_LOG_RETENTION_MONTHS)."
+)
+@DATA
+def retain(years: int | None, data: Path) -> None:
+    """Drop the months whose time is over. Their leaves stay, and each drop is a leaf of its own.
+
+    Run it once a month. Exit status 1 for less than two years.
+    """
+    months = years * 12 if years else settings().log_retention_months
+    dropped = _as_owner(data, lambda owner, now: owner.retain(months, now))
+    for month in dropped:
+        click.echo(f"Dropped {month // 100}-{month % 100:02}.")
+    if not dropped:
+        click.echo(f"Nothing is older than {months} months.")
+
+
+@log_.command()
+@click.option("--person", required=True, help="The person, as `subject` in the officers' part of an export.")
+@YEAR
+@ORDER
+@DATA
+def erase(person: str, year: int, order: str, data: Path) -> None:
+    """Make one person's entries of a year unreadable, by order. The order is a leaf of the log.
+
+    Exit status 1 when there is nothing to destroy.
+    """
+    from schema.identifiers import PersonId
+
+    keys = _as_owner(data, lambda owner, now: owner.erase(PersonId(person), year, order, now))
+    click.echo(f"Destroyed {keys} key{'' if keys == 1 else 's'}.")
+
+
+@log_.command()
+@YEAR
+@ORDER
+@DATA
+def unlink(year: int, order: str, data: Path) -> None:
+    """Destroy a past year's reference key: nobody is found in that year again. The order is a leaf of the log."""
+    _as_owner(data, lambda owner, now: owner.unlink(year, order, now))
+    click.echo(f"{year} is unlinked.")
 
 
 def _unreadable_is_2(work: Any) -> Any:

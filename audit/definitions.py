@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import create_engine
 
-from audit import store
+from audit import postgres, store
 from audit.checking import Row, Rows
 
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
@@ -64,7 +64,7 @@ def _postgres(rows: Rows) -> list[str]:
     found = {(kind, name) for kind, name in rows.ask(SERVED)}
     missing = [f"the {kind} {name} is missing, switched off or was changed" for kind, name in sorted(wanted - found)]
     bodies = [row[0] for row in rows.ask("SELECT prosrc FROM pg_proc WHERE proname = 'onestop_append_only'")]
-    if not bodies or any(f"$${body}$$" not in store.REFUSE for body in bodies):
+    if not bodies or any(f"$${body}$$" not in postgres.REFUSE for body in bodies):
         missing.append("the function that refuses changes is missing or was changed")
     return missing
 

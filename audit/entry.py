@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,8 @@ SENSITIVITIES = ("PRESENCE", "IDENTITY", "INVENTORY", "AMOUNT", "SPECIAL")
 LEAF_VERSION = 1
 ENTRY_LEAF = 1
 SELECTION_LEAF = 2
+DROPPED_MONTH_LEAF = 3
+ERASED_KEY_LEAF = 4
 LEAF_BYTES = 38
 SALT_BYTES = 32
 RECORD_REFERENCE_BYTES = 16
@@ -402,6 +404,16 @@ def part_name(entry_id: str, part: str) -> bytes:
     return f"{entry_id}|{part}".encode()
 
 
+def dropped_month_leaf(month: int) -> bytes:
+    """Says that the entries of a month, yyyymm, were dropped when their time was over."""
+    return leaf(DROPPED_MONTH_LEAF, month, hashlib.sha256(f"onestop/dropped-month/1{month}".encode()).digest())
+
+
+def erased_key_leaf(key_id: str) -> bytes:
+    """Says that a key was destroyed by order."""
+    return leaf(ERASED_KEY_LEAF, 0, hashlib.sha256(f"onestop/erased-key/1{key_id}".encode()).digest())
+
+
 def leaf_hash(data: bytes) -> bytes:
     """RFC 6962, 2.1: a leaf is hashed behind a zero byte."""
     return hashlib.sha256(b"\x00" + data).digest()
@@ -410,5 +422,5 @@ def leaf_hash(data: bytes) -> bytes:
 def uuid7(at: datetime) -> UUID:
     """RFC 9562, 5.7: 48 bits of milliseconds, then random bits."""
     random = secrets.randbits(74)
-    milliseconds = int(at.timestamp() * 1000)
+    milliseconds = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & ((1 << 62) - 1))

@@ -6,6 +6,7 @@ copy with the keys at hand, is consistent in itself; that needs a signed checkpo
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import store
 from audit.entry import (
+    DROPPED_MONTH_LEAF,
     ENTRY_LEAF,
+    ERASED_KEY_LEAF,
     LEAF_BYTES,
     LEAF_VERSION,
     SALT_BYTES,
@@ -29,12 +32,14 @@ from audit.entry import (
     Entry,
     Outcome,
     Selection,
+    dropped_month_leaf,
+    erased_key_leaf,
     leaf_hash,
     part_name,
     recorded_entry,
 )
 from audit.keys import References, Vault, opened
-from audit.store import ENTRY, LEAF, SELECTION, Placed, StoreError
+from audit.store import DROPPED_MONTH, ENTRY, ERASED_KEY, LEAF, SELECTION, Placed, StoreError
 from schema.identifiers import CaseId, PersonId
 from schema.scalars import Coordinate
 
@@ -143,18 +148,20 @@ class Reading:
             asked = _of_case(store.leaves(), case_id, years)
             return await self._page(connection, _before(asked, before), years, where, first)
 
-    async def entry(self, entry_id: str, *, about: PersonId, cases: Iterable[CaseId] = ()) -> Placed | None:
-        """The entry of this id if it is about the person or in one of the cases. Raise DamageError.
+    async def entry(
+        self, entry_id: str, *, about: PersonId | None = None, cases: Iterable[CaseId] = ()
+    ) -> Placed | None:
+        """The entry of this id; of a person's only if it is about them or in one of the cases. Raise DamageError.
 
         For every other id, known to the log or not, the work is the same: one statement that finds nothing.
         """
         async with self._engine.connect() as connection:
             years = await store.references(connection, self._vault)
-            persons = [year.of("person", about) for year in years.values()]
-            in_cases = [year.of("case", case_id) for case_id in cases for year in years.values()]
-            asked = store.leaves().where(
-                ENTRY.c.id == entry_id, ENTRY.c.subject_ref.in_(persons) | ENTRY.c.case_ref.in_(in_cases)
-            )
+            asked = store.leaves().where(ENTRY.c.id == entry_id)
+            if about is not None:
+                persons = [year.of("person", about) for year in years.values()]
+                in_cases = [year.of("case", case_id) for case_id in cases for year in years.values()]
+                asked = asked.where(ENTRY.c.subject_ref.in_(persons) | ENTRY.c.case_ref.in_(in_cases))
             row = (await connection.execute(asked)).first()
             if row is None or not _readable(row, years):
                 return None
@@ -183,8 +190,8 @@ class Reading:
     async def verify(self) -> Verdict:
         """Recompute every leaf: density, selections, commitments, references and the columns to look up by.
 
-        A destroyed key counts as damage, since no order in the log explains it. What cannot be told from the store
-        alone is said at the top of this page.
+        A missing entry or a destroyed key counts as damage unless a leaf of the log says that its month was dropped, or
+        that the key was destroyed by order. What cannot be told from the store alone is said at the top of this page.
         """
         async with self._engine.connect() as connection:
             facts = await store.meta(connection)
@@ -281,22 +288,27 @@ async def require_sound_tail(connection: AsyncConnection, vault: Vault) -> None:
 async def verdict(connection: AsyncConnection, vault: Vault, newest: int | None = None) -> Verdict:
     """The verdict on all leaves, or on so many of the newest. The connection shows one moment of the store."""
     years = await store.references(connection, vault)
+    gone = await let_go(connection)
     at = 0 if newest is None else max(0, await store.next_index(connection) - newest)
     asked = store.leaves().order_by(LEAF.c.leaf_index).limit(CHUNK)
     # No lower bound for the whole log: an index below zero is out of place too.
     bounded = asked if newest is None else asked.where(LEAF.c.leaf_index >= at)
     sound = 0
+    said: set[bytes] = set()
     try:
         while rows := (await connection.execute(bounded)).all():
             selections = await _selections(connection, rows)
             for row in rows:
-                _check(row, at, selections, years, vault)
+                said.add(_check(row, at, selections, years, vault, gone))
                 sound += row.entry_index is not None
                 at += 1
             bounded = asked.where(LEAF.c.leaf_index >= at)
         await _require_no_strays(connection, at)
+        if newest is None:
+            _require_said(gone.leaves - said)
     except DamageError as damage:
-        return Verdict(intact=False, first_bad=damage.leaf_index, reason=damage.reason, entries=sound)
+        first_bad = None if damage.leaf_index < 0 else damage.leaf_index
+        return Verdict(intact=False, first_bad=first_bad, reason=damage.reason, entries=sound)
     return Verdict(intact=True, first_bad=None, reason=None, entries=sound)
 
 
@@ -309,22 +321,65 @@ async def _require_no_strays(connection: AsyncConnection, size: int) -> None:
             raise DamageError(stray, f"the {table.name} has no leaf")
 
 
+def _require_said(unsaid: AbstractSet[bytes]) -> None:
+    """Whatever is recorded as let go has a leaf that says so."""
+    if unsaid:
+        raise DamageError(-1, f"{len(unsaid)} months or keys are recorded as let go, and no leaf says so")
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Months that were dropped and keys that were destroyed, as recorded."""
+
+    months: frozenset[int]
+    keys: frozenset[str]
+
+    @property
+    def leaves(self) -> set[bytes]:
+        return {*map(dropped_month_leaf, self.months), *map(erased_key_leaf, self.keys)}
+
+    def explains(self, row: Row[Any], years: Mapping[int, References]) -> bool:
+        """Whether the entry of this row is unreadable by order."""
+        by_key = row.wrapped is None and row.key in self.keys
+        return by_key or (row.year not in years and store.year_key_id(row.year) in self.keys)
+
+
+async def let_go(connection: AsyncConnection) -> LetGo:
+    months = await connection.execute(select(DROPPED_MONTH.c.month))
+    keys = await connection.execute(select(ERASED_KEY.c.key_id))
+    return LetGo(frozenset(months.scalars()), frozenset(keys.scalars()))
+
+
 def _check(
-    row: Row[Any], at: int, selections: Mapping[str, Selection], years: Mapping[int, References], vault: Vault
-) -> None:
-    """Raise DamageError unless the leaf is where it belongs, well formed, and commits to what is stored beside it."""
+    row: Row[Any],
+    at: int,
+    selections: Mapping[str, Selection],
+    years: Mapping[int, References],
+    vault: Vault,
+    gone: LetGo,
+) -> bytes:
+    """The leaf. Raise DamageError unless it is in its place, well formed, and commits to what is stored beside it."""
     if row.leaf_index != at:
         raise DamageError(at, "the leaf is missing or out of place")
-    kind = row.leaf[1] if len(row.leaf) == LEAF_BYTES and row.leaf[0] == LEAF_VERSION else None
+    leaf = bytes(row.leaf) if isinstance(row.leaf, bytes) else b""
+    kind = leaf[1] if len(leaf) == LEAF_BYTES and leaf[0] == LEAF_VERSION else None
     held = (row.entry_index is not None, row.selection_id is not None)
+    month = int.from_bytes(leaf[2:6], "big")
     if kind == ENTRY_LEAF and held == (True, False):
-        checked(row, selections, years, vault)
+        if not gone.explains(row, years):
+            checked(row, selections, years, vault)
+        elif store.month_of(row.at_us) != month:
+            raise DamageError(row.leaf_index, "column at_us was changed")
     elif kind == SELECTION_LEAF and held == (False, True):
         selection = _selection(row.schema_hash, row.coordinates)
-        if selection is None or selection.id != row.selection_id or selection.leaf != row.leaf:
+        if selection is None or selection.id != row.selection_id or selection.leaf != leaf:
             raise DamageError(row.leaf_index, "the leaf does not commit to the selection")
-    else:
+    elif held != (False, False) or not (
+        (kind == ENTRY_LEAF and month in gone.months)
+        or (kind in {DROPPED_MONTH_LEAF, ERASED_KEY_LEAF} and leaf in gone.leaves)
+    ):
         raise DamageError(row.leaf_index, "the leaf is not well formed, or what it commits to is gone")
+    return leaf
 
 
 def checked(

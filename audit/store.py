@@ -1,9 +1,10 @@
 """Where entries lie: SQLite in WAL mode with every commit synced, or PostgreSQL. The store only ever grows.
 
 `leaf` holds what the tree is built from, one row per index without a gap; `entry` and `selection` hold what the leaves
-commit to. Triggers refuse to change or delete any of the three. `year_key` and `person_key` may be emptied, which is
-how a year is unlinked or a person's year made unreadable. The columns beside the two sealed parts are there to look
-entries up: keyed references, names of agencies, outcome, purpose and sensitivity; no text, no identity.
+commit to, `dropped_month` and `erased_key` what was let go of, each with a leaf that says so. Triggers refuse to change
+or delete any of them, but for the entries of a month that was dropped. `year_key` and `person_key` may be emptied,
+which is how a year is unlinked or a person's year made unreadable. The columns beside the two sealed parts are there to
+look entries up: keyed references, names of agencies, outcome, purpose and sensitivity; no text, no identity.
 """
 
 import secrets
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    column,
     event,
     func,
     insert,
@@ -40,13 +42,16 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy import table as named_table
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from audit import postgres
 from audit.entry import SENSITIVITIES, Entry, Selection, part_name
 from audit.keys import KEY_BYTES, NOBODY, References, Vault, key_check, sealed
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 ADVISORY_LOCK = 0x6F6E6573746F70
 LEAF_INDEX = BigInteger().with_variant(Integer, "sqlite")
 
@@ -103,6 +108,19 @@ ENTRY = Table(
     Index("entry_by_viewer", "viewer_ref", "leaf_index"),
     Index("entry_by_case", "case_ref", "leaf_index"),
 )
+DROPPED_MONTH = Table(
+    "dropped_month",
+    metadata,
+    Column("month", Integer, primary_key=True, autoincrement=False),
+    Column("at", Text, nullable=False),
+)
+ERASED_KEY = Table(
+    "erased_key",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("order_reference", Text, nullable=False),
+)
 
 # Built once: every commit asks these.
 LAST_INDEX = select(func.max(LEAF.c.leaf_index))
@@ -110,27 +128,41 @@ STORED_SELECTIONS = select(SELECTION.c.id).where(SELECTION.c.id.in_(bindparam("i
 LIVE_KEYS = select(PERSON_KEY).where(
     PERSON_KEY.c.subject_ref.in_(bindparam("refs", expanding=True)), PERSON_KEY.c.wrapped.is_not(None)
 )
-KEPT = (LEAF, SELECTION, ENTRY)
-REFUSE = (
-    "CREATE OR REPLACE FUNCTION onestop_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'the access log is append only'; END $$"
+KEPT = (LEAF, SELECTION, ENTRY, DROPPED_MONTH, ERASED_KEY)
+# SQLite has no months to drop whole: rows go one by one, and only those of a month that is recorded as dropped.
+OF_A_DROPPED_MONTH = (
+    "EXISTS (SELECT 1 FROM dropped_month "
+    "WHERE month = CAST(strftime('%Y%m', OLD.at_us / 1000000, 'unixepoch') AS INTEGER))"
+)
+ENTRIES_STAY = (
+    f"CREATE TRIGGER entry_no_delete BEFORE DELETE ON entry WHEN NOT {OF_A_DROPPED_MONTH} "
+    "BEGIN SELECT RAISE(ABORT, 'the access log is append only'); END"
 )
 TRIGGERS = {
-    "sqlite": tuple(
-        f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
-        "BEGIN SELECT RAISE(ABORT, 'the access log is append only'); END"
-        for table in KEPT
-        for verb in ("UPDATE", "DELETE")
+    "sqlite": (
+        *(
+            f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
+            "BEGIN SELECT RAISE(ABORT, 'the access log is append only'); END"
+            for table in KEPT
+            for verb in ("UPDATE", "DELETE")
+            if (table, verb) != (ENTRY, "DELETE")
+        ),
+        ENTRIES_STAY,
     ),
     "postgresql": (
-        REFUSE,
         *(
             f"CREATE TRIGGER {table.name}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table.name} "
             "FOR EACH STATEMENT EXECUTE FUNCTION onestop_append_only()"
             for table in KEPT
         ),
+        postgres.META_STAYS,
     ),
 }
+
+
+MONTHS_OF_VERSION_1 = (
+    "SELECT DISTINCT to_char(to_timestamp(at_us / 1000000) AT TIME ZONE 'UTC', 'YYYYMM')::integer FROM entry_1"
+)
 
 
 class StoreError(Exception):
@@ -147,12 +179,21 @@ class Placed:
     entry: Entry
 
 
-def writing_engine(url: str, busy_ms: int) -> AsyncEngine:
-    """Each connection is new, so that one that failed is never used again; a transaction begins with the write lock."""
+def writing_engine(url: str, busy_ms: int, limit_s: float | None = 10) -> AsyncEngine:
+    """Each connection is new, so that one that failed is never used again; a transaction begins with the write lock.
+
+    `limit_s` is how long PostgreSQL may take for one statement.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_async_engine(parsed, poolclass=NullPool, hide_parameters=True)
-        pragmas = (f"busy_timeout={busy_ms}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+        pragmas = (
+            f"busy_timeout={busy_ms}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        )
         _prepare_sqlite(engine, pragmas, "BEGIN IMMEDIATE")
         return engine
     served = {"synchronous_commit": "on", "lock_timeout": str(busy_ms), "application_name": "onestop-log"}
@@ -160,7 +201,7 @@ def writing_engine(url: str, busy_ms: int) -> AsyncEngine:
         parsed,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"server_settings": served, "timeout": 5, "command_timeout": 10},
+        connect_args={"server_settings": served, "timeout": 5, "command_timeout": limit_s},
     )
 
 
@@ -207,15 +248,77 @@ async def writing(connection: AsyncConnection) -> AsyncIterator[None]:
 
 
 async def create(connection: AsyncConnection, now: datetime) -> str:
-    """The epoch of the log that lies here, made where there is none. Raise StoreError for one of another version."""
-    if not await connection.run_sync(lambda sync: inspect(sync).has_table(META.name)):
-        await connection.run_sync(metadata.create_all)
-        for trigger in TRIGGERS[connection.dialect.name]:
-            await connection.exec_driver_sql(trigger)
+    """The epoch of the log that lies here, made where there is none. Raise StoreError for one of another version.
+
+    On PostgreSQL this month and the next get their partitions.
+    """
+    if not await exists(connection):
+        try:
+            await _make(connection)
+        except ProgrammingError as error:
+            raise StoreError(
+                "there is no access log here, and this role may not make one: `onestop log init`"
+            ) from error
         probed = now.astimezone(UTC).isoformat()
         facts = {"schema_version": SCHEMA_VERSION, "epoch": secrets.token_hex(16), "last_probe": probed}
         await connection.execute(insert(META), [{"name": name, "value": value} for name, value in facts.items()])
-    return epoch(await meta(connection))
+    elif connection.dialect.name == "sqlite":
+        await migrate(connection)
+    found = epoch(await meta(connection))
+    if connection.dialect.name == "postgresql":
+        await postgres.make_months(connection, postgres.months_ahead(now))
+    return found
+
+
+async def exists(connection: AsyncConnection) -> bool:
+    return await connection.run_sync(lambda sync: inspect(sync).has_table(META.name))
+
+
+async def _make(connection: AsyncConnection) -> None:
+    if connection.dialect.name == "postgresql":
+        await postgres.make_functions(connection)
+        await connection.run_sync(
+            metadata.create_all, tables=[table for table in metadata.sorted_tables if table is not ENTRY]
+        )
+        await connection.run_sync(postgres.partitioned(ENTRY).create)
+    else:
+        await connection.run_sync(metadata.create_all)
+    for trigger in TRIGGERS[connection.dialect.name]:
+        await connection.exec_driver_sql(trigger)
+
+
+async def migrate(connection: AsyncConnection) -> None:
+    """Bring a log of version 1 to this one: it had no dropped months, no erased keys, and no partitions."""
+    if (await meta(connection)).get("schema_version") != "1":
+        return
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        for trigger in ("leaf", "selection", "entry"):
+            await connection.exec_driver_sql(f"DROP TRIGGER {trigger}_append_only ON {trigger}")
+        # The names of indexes and keys go with the old table, which goes last.
+        await connection.exec_driver_sql("ALTER TABLE entry RENAME TO entry_1")
+        for index in ENTRY.indexes:
+            await connection.exec_driver_sql(f"ALTER INDEX {index.name} RENAME TO {index.name}_1")
+        await connection.exec_driver_sql("ALTER INDEX entry_pkey RENAME TO entry_1_pkey")
+        await _make(connection)
+        months = (await connection.execute(text(MONTHS_OF_VERSION_1))).scalars().all()
+        await postgres.make_months(connection, months)
+        for each in months:  # ids of version 1 said when they were written down, not when the access was
+            await connection.exec_driver_sql(f"ALTER TABLE entry_{each} DROP CONSTRAINT id_of_its_moment")
+        old = named_table("entry_1", *(column(each.name) for each in ENTRY.c))
+        await connection.execute(insert(ENTRY).from_select([each.name for each in ENTRY.c], select(old)))
+        await connection.exec_driver_sql("DROP TABLE entry_1")
+        await connection.exec_driver_sql("ALTER TABLE meta DISABLE TRIGGER meta_stays")
+    else:
+        await connection.run_sync(metadata.create_all)
+        await connection.exec_driver_sql("DROP TRIGGER entry_no_delete")
+        made = (DROPPED_MONTH.name, ERASED_KEY.name, ENTRY.name + "_no_delete")
+        for trigger in TRIGGERS[dialect]:
+            if trigger.split()[2].startswith(made):
+                await connection.exec_driver_sql(trigger)
+    await connection.execute(update(META).where(META.c.name == "schema_version").values(value=SCHEMA_VERSION))
+    if dialect == "postgresql":
+        await connection.exec_driver_sql("ALTER TABLE meta ENABLE TRIGGER meta_stays")
 
 
 async def require_durable(connection: AsyncConnection) -> None:
@@ -236,7 +339,9 @@ async def meta(connection: AsyncConnection) -> dict[str, str]:
 
 def epoch(facts: Mapping[str, str]) -> str:
     if facts.get("schema_version") != SCHEMA_VERSION or "epoch" not in facts:
-        raise StoreError(f"the log has schema version {facts.get('schema_version')}, not {SCHEMA_VERSION}")
+        version = facts.get("schema_version")
+        remedy = "; `onestop log init` brings it up to date" if version == "1" else ""
+        raise StoreError(f"the log has schema version {version}, not {SCHEMA_VERSION}{remedy}")
     return facts["epoch"]
 
 
@@ -304,8 +409,13 @@ async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vaul
             [entry_columns(entry, index, keys[subject_of(entry)]) for index, entry in enumerate(entries, first_entry)],
         ),
     )
+    on_postgresql = connection.dialect.name == "postgresql"
+    if on_postgresql:
+        await postgres.make_months(connection, {entry.access.month for entry in entries})
     for table, columns in rows:
-        if columns:
+        if columns and on_postgresql:
+            await postgres.copy_in(connection, table, columns)
+        elif columns:
             await connection.execute(insert(table), columns)
     return list(range(first_entry, first_entry + len(entries)))
 
@@ -373,6 +483,17 @@ def microseconds(at: datetime) -> int:
     """Since 1970, exact."""
     since = at - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def month_of(at_us: int) -> int:
+    """The month, yyyymm in UTC, of a moment in microseconds since 1970."""
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
+    return at.year * 100 + at.month
+
+
+def year_key_id(year: int) -> str:
+    """How a year's salt is called where it was destroyed by order."""
+    return f"year:{year}"
 
 
 def leaves() -> Select[Any]:

@@ -110,14 +110,21 @@ class AccessLog:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, keys: Keys, clock: Callable[[], datetime], settings: Settings | None = None
+        cls,
+        url: str,
+        keys: Keys,
+        clock: Callable[[], datetime],
+        settings: Settings | None = None,
+        read_url: str | None = None,
     ) -> AsyncIterator["AccessLog"]:
         """Make the store, or check the tail of the one that is there, and take entries until the end of the block.
+
+        `read_url` is the same store for a role that only reads; without it the writer's own is read.
 
         What was appended before the end is committed. Raise StoreError, DamageError, or the database's own error.
         """
         settings = settings or Settings()
-        engine, readers = store.writing_engine(url, settings.busy_ms), store.reading_engine(url)
+        engine, readers = store.writing_engine(url, settings.busy_ms), store.reading_engine(read_url or url)
         log = cls(engine, readers, keys, clock, settings)
         try:
             await log._connect()
@@ -160,8 +167,7 @@ class AccessLog:
         for year in {access.year for access in accesses}:
             await self._learn(year)
         self._require_open()
-        now = self._clock()
-        entries = [entry(access, uuid7(now), self._years[access.year]) for access in accesses]
+        entries = [entry(access, uuid7(access.at), self._years[access.year]) for access in accesses]
         receipts: asyncio.Future[Sequence[Receipt]] = asyncio.get_running_loop().create_future()
         self._queue.append(Waiting(entries, receipts))
         self._arrived.set()

@@ -155,7 +155,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         tree = Tree(wiring.log_url, wiring.tiles, settings.log_checkpoint_dir, wiring.signing_key, metrics.registry)
         stack.push_async_callback(tree.finish)
         access_log = await stack.enter_async_context(
-            AccessLog.open(wiring.log_url, Keys(master, wiring.signing_key), clock)
+            AccessLog.open(wiring.log_url, Keys(master, wiring.signing_key), clock, read_url=settings.log_read_url)
         )
         published = await tree.begin(access_log.epoch)
         http = await stack.enter_async_context(

@@ -27,7 +27,13 @@ _CALLBACK: Final = re.compile(r"/session/(?!log(?:in|out)$)[A-Za-z0-9_-]{1,64}")
 SANDBOX_MARK: Final = b"onestop-sandbox"
 """Stands somewhere in every key file the sandbox makes, so that production can refuse it."""
 
-SECRETS: Final = ("ONESTOP_DATABASE_URL", "ONESTOP_LOG_URL", "ONESTOP_VEHICLES_URL")
+SECRETS: Final = (
+    "ONESTOP_DATABASE_URL",
+    "ONESTOP_LOG_URL",
+    "ONESTOP_LOG_READ_URL",
+    "ONESTOP_LOG_OWNER_URL",
+    "ONESTOP_VEHICLES_URL",
+)
 """Database URLs, which may hold a password. Each may be given as `…_FILE` instead."""
 
 NAMES: Final = frozenset(
@@ -36,6 +42,9 @@ NAMES: Final = frozenset(
         "ONESTOP_MODE",
         "ONESTOP_DATABASE_URL",
         "ONESTOP_LOG_URL",
+        "ONESTOP_LOG_READ_URL",
+        "ONESTOP_LOG_OWNER_URL",
+        "ONESTOP_LOG_RETENTION_MONTHS",
         "ONESTOP_LOG_CHECKPOINT_DIR",
         "ONESTOP_LOG_TILE_DIR",
         "ONESTOP_LOG_SIGNING_KEY_FILE",
@@ -87,6 +96,9 @@ class Settings:
     mode: str = "sandbox"
     database_url: str | None = field(default=None, repr=False)
     log_url: str | None = field(default=None, repr=False)
+    log_read_url: str | None = field(default=None, repr=False)
+    log_owner_url: str | None = field(default=None, repr=False)
+    log_retention_months: int = 60
     log_checkpoint_dir: Path | None = None
     log_tile_dir: Path | None = None
     log_signing_key_file: Path | None = None
@@ -144,6 +156,9 @@ class Settings:
             mode="production" if production else "sandbox",
             database_url=given.taken("ONESTOP_DATABASE_URL", _database_url, None),
             log_url=given.taken("ONESTOP_LOG_URL", _database_url, None),
+            log_read_url=given.taken("ONESTOP_LOG_READ_URL", _database_url, None),
+            log_owner_url=given.taken("ONESTOP_LOG_OWNER_URL", _database_url, None),
+            log_retention_months=given.taken("ONESTOP_LOG_RETENTION_MONTHS", _between(24, 1200), 60),
             log_checkpoint_dir=given.taken("ONESTOP_LOG_CHECKPOINT_DIR", Path, None),
             log_tile_dir=given.taken("ONESTOP_LOG_TILE_DIR", Path, None),
             log_signing_key_file=given.taken("ONESTOP_LOG_SIGNING_KEY_FILE", _file, None),
@@ -200,6 +215,8 @@ def _refusals(settings: Settings, workers: int) -> Iterator[str]:
         yield from _agency_refusals(agency, its.url)
     if settings.introspection:
         yield "ONESTOP_INTROSPECTION: on shows the graph to anybody; set it off"
+    if settings.log_owner_url is not None:
+        yield "ONESTOP_LOG_OWNER_URL: who serves may not own the log; set it for the `onestop log` commands only"
     if workers > 1:
         for name, url in (("ONESTOP_DATABASE_URL", settings.database_url), ("ONESTOP_LOG_URL", settings.log_url)):
             if url is None or url.startswith("sqlite"):
@@ -233,6 +250,9 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_MODE": settings.mode,
         "ONESTOP_DATABASE_URL": _masked(settings.database_url),
         "ONESTOP_LOG_URL": _masked(settings.log_url),
+        "ONESTOP_LOG_READ_URL": _masked(settings.log_read_url),
+        "ONESTOP_LOG_OWNER_URL": _masked(settings.log_owner_url),
+        "ONESTOP_LOG_RETENTION_MONTHS": settings.log_retention_months,
         "ONESTOP_LOG_CHECKPOINT_DIR": settings.log_checkpoint_dir,
         "ONESTOP_LOG_TILE_DIR": settings.log_tile_dir,
         "ONESTOP_LOG_SIGNING_KEY_FILE": settings.log_signing_key_file,
