@@ -145,8 +145,9 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Ma
             tax_issuer=agencies[Agency.TAX] if its.production else TAX_ISSUER,
             callback_url=f"{its.origin or origin}/callbacks/finance",
             portal=_portal(data, its.origin or origin) if endpoints and not its.issuer else None,
+            roster=its.roster.url or (endpoints["roster"] if endpoints and not its.production else None),
         )
-        yield wiring, endpoints["controls"] if endpoints else {}
+        yield wiring, endpoints["controls"] | {"ROSTER": endpoints["roster"]} if endpoints else {}
 
 
 @contextmanager
@@ -251,7 +252,7 @@ def demo(*, keep: bool) -> None:
 )
 @click.pass_context
 def sandbox(context: click.Context, port_base: int, people: int, seed: int, data: Path) -> None:
-    """Serve only the sandbox: sign-in, then registry, land, finance, pensions, tax, health, vehicles."""
+    """Serve only the sandbox: sign-in, registry, land, finance, pensions, tax, health, vehicles and the roster."""
     from sandbox.server import PORTAL_ORIGIN, Sandbox
     from sandbox.server import serve as serve_sandbox
 
@@ -276,12 +277,18 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
 
     def ready(endpoints: "Endpoints") -> None:
         running = Running(
-            os.getpid(), str(data.resolve()), endpoints.issuer, its.audience or AUDIENCE, None, endpoints.controls
+            os.getpid(),
+            str(data.resolve()),
+            endpoints.issuer,
+            its.audience or AUDIENCE,
+            None,
+            {**endpoints.controls, "ROSTER": endpoints.roster},
         )
         announcement.append(announced(running))
         announcement[0].__enter__()
         for agency, url in endpoints.agencies.items():
             click.echo(f"ONESTOP_{agency}_URL={url}", err=True)
+        click.echo(f"ONESTOP_ROSTER_URL={endpoints.roster}", err=True)
         click.echo(f"READY {endpoints.issuer}")
 
     announcement: list[Any] = []
@@ -313,6 +320,7 @@ def people(obj: tuple[int, int], as_json: bool, persona: str | None) -> None:
 @main.command()
 @click.option("--persona", required=True, type=click.Choice(sorted(PERSONAS)), help="Whose token.")
 @click.option("--case", "case_id", help="Id of a case to narrow the token to.")
+@click.option("--acting-for", type=click.Choice(sorted(PERSONAS)), help="Who is at the counter of this official.")
 @click.option("--assurance", type=click.Choice(["low", "substantial", "high"]), default="high", show_default=True)
 @click.option("--ttl", default=300, show_default=True, type=click.IntRange(1, 86400), help="Seconds it is good for.")
 @click.option("--client", default=CLIENT, show_default=True, help="Client that it is issued to.")
@@ -329,6 +337,7 @@ def token(
     *,
     persona: str,
     case_id: str | None,
+    acting_for: str | None,
     assurance: str,
     ttl: int,
     client: str,
@@ -344,6 +353,8 @@ def token(
 
     if settings().production:
         raise click.ClickException("Tokens of the sandbox are made in sandbox mode only.")
+    if acting_for and (acting_for == persona or "CITIZEN" in PERSONAS[persona].roles):
+        raise Refusal("--acting-for is for officials who act for somebody else.")
     here = newest(data or STATE) or (None if data else newest())
     if here is None:
         raise Refusal("No sandbox is running. Start one with `onestop serve`, and ask again.")
@@ -361,6 +372,7 @@ def token(
             case=case_id,
             auth_time=now - timedelta(seconds=signed_in),
             jkt=_dpop_key(dpop_key).thumbprint() if dpop_key else None,
+            on_behalf_of=PERSONAS[acting_for].subject if acting_for else None,
         )
     )
 

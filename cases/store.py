@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, delete, event, func, insert, select, text, update
+from sqlalchemy import Connection, Row, and_, delete, event, false, func, insert, not_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -371,16 +371,14 @@ class Cases:
         row = await self._first(select(tables.case).where(tables.case.c.id == case_id))
         return _case(row) if row else None
 
-    async def cases_of(self, holder: PersonId) -> Sequence[CaseRecord]:
-        """The cases on which the person holds a live mandate, newest first."""
+    async def cases_of(self, holder: PersonId, now: datetime | None = None) -> Sequence[CaseRecord]:
+        """The cases on which the person holds a mandate that was not taken back (nor is over now), newest first."""
+        c = tables.mandate.c
+        over = false() if now is None else and_(c.valid_until.is_not(None), c.valid_until <= now)
         rows = await self._all(
             select(tables.case)
             .where(
-                tables.case.c.id.in_(
-                    select(tables.mandate.c.case_id).where(
-                        tables.mandate.c.holder == holder, tables.mandate.c.revoked_at.is_(None)
-                    )
-                )
+                tables.case.c.id.in_(select(c.case_id).where(c.holder == holder, c.revoked_at.is_(None), not_(over)))
             )
             .order_by(tables.case.c.opened_at.desc(), tables.case.c.id)
         )

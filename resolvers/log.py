@@ -12,7 +12,7 @@ from audit.entry import Outcome, Records, leaf_hash
 from audit.reading import EVERYTHING, Filter, Page
 from audit.store import Placed
 from auth.policy import Entries
-from resolvers import authority, errors, powers, sections
+from resolvers import authority, errors, officials, powers, sections
 from resolvers.context import Context, Hand
 from resolvers.plan import Part, Region
 from schema.access import (
@@ -79,7 +79,8 @@ async def _is_party(context: Context, case_id: CaseId | None) -> bool:
     if case_id is None:
         return False
     mandates = await context.house.cases.mandates(case_id)
-    return bool(powers.held(mandates, context.viewer.person, context.now))
+    held = powers.held(mandates, context.viewer.person, context.now)
+    return any(officials.fits(context.viewer, mine.role) for mine in held)
 
 
 def _first(first: int | None) -> int:

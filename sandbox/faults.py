@@ -19,6 +19,7 @@ KINDS: Final[Mapping[str, frozenset[str]]] = {
     "TAX": frozenset({"SLOW", "DOWN", "LATE"}),
     "HEALTH": frozenset({"SLOW", "DOWN", "LATE"}),
     "VEHICLES": frozenset({"SLOW", "DOWN"}),
+    "ROSTER": frozenset({"SLOW", "DOWN"}),
 }
 """What each agency can do wrong."""
 

@@ -40,6 +40,7 @@ from connectors import finance, health, land, pensions, tax, vehicles
 from connectors.connector import Connector
 from connectors.jwks import Jwks
 from connectors.registry import Register
+from connectors.roster import Roster
 from connectors.transport import AgencyError, Transport, Unavailable
 from resolvers import birth, deferred, estate, log, roots
 from resolvers.documents import Documents
@@ -54,7 +55,7 @@ from serving.endpoint import Endpoint
 from serving.health import Health
 from serving.metrics import Metrics
 from serving.session import BrowserSessions
-from serving.settings import Settings
+from serving.settings import AgencySettings, Settings
 from serving.signin import RelyingParty, posting
 
 LARGEST_KEYS = 64 * 1024
@@ -98,6 +99,7 @@ class Wiring:
     tax_issuer: str
     callback_url: str | None
     portal: "Portal | None" = None
+    roster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,8 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             for agency, url in wiring.agencies.items()
             if agency is not Agency.VEHICLES
         }
-        for transport in transports.values():
+        desk = wiring.roster and _to(None, wiring.roster, settings.roster)
+        for transport in (*transports.values(), *([desk] if desk else [])):
             stack.push_async_callback(transport.drop_pool)
         replica = vehicles.replica(wiring.agencies[Agency.VEHICLES], timeout_s=_timeout_s(settings, Agency.VEHICLES))
         stack.push_async_callback(replica.dispose)
@@ -183,6 +186,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             policies=Policies(lambda message: alarm.error("policy_error", message=message)),
             cases=cases,
             log=access_log,
+            roster=Roster(desk, ids.staff_id) if desk else None,
             registry=Register(transports[Agency.REGISTRY], clock, ids.sector(Agency.REGISTRY)),
             estate=_by_agency(
                 land.estate(transports[Agency.LAND], clock),
@@ -279,7 +283,10 @@ def _timeout_s(settings: Settings, agency: Agency) -> float:
 
 
 def _transport(settings: Settings, agency: Agency, url: str) -> Transport:
-    its = settings.agencies[agency.name]
+    return _to(agency, url, settings.agencies[agency.name])
+
+
+def _to(agency: Agency | None, url: str, its: AgencySettings) -> Transport:
     return Transport(
         agency,
         url,

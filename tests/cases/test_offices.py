@@ -1,4 +1,4 @@
-"""Who handles a case: given, taken back, closed and opened again, with a history; emergencies; what the database bars."""
+"""Who handles a case: given, taken back, closed, opened again; its history; emergencies; what the database bars."""
 
 import asyncio
 from dataclasses import replace
