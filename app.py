@@ -26,9 +26,11 @@ from serving.settings import Settings, SettingsError, limits_in_force, problems,
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
+    from auth.viewer import Viewer
     from cases.documents import Registered
     from resolvers.trusted import Standing
     from sandbox.server import Endpoints
+    from serving.cases import CaseDesk
     from serving.documents import Desk
     from serving.drain import Drain
     from serving.program import Portal, Program, Wiring
@@ -546,6 +548,16 @@ def register_document(file: Path, client: str, purpose: str, data: Path) -> None
     sys.exit(any(each.document is None for each in found))
 
 
+def _token_of(given: str, data: Path) -> tuple[str, str, str]:
+    """An access token from the command line, with the issuer and the audience that it has to be of."""
+    configured, here = settings(), newest(data)
+    issuer = configured.issuer or (here.issuer if here else None)
+    audience = configured.audience or (here.audience if here else AUDIENCE)
+    if issuer is None:
+        raise Refusal("Nobody can check the token: set ONESTOP_ISSUER, or start the sandbox with `onestop serve`.")
+    return sys.stdin.read().strip() if given == "-" else given, issuer, audience
+
+
 @documents.command("approve")
 @click.argument("hash")
 @OF_CLIENT
@@ -556,12 +568,7 @@ def approve_document(*, hash: str, client: str, purpose: str | None, token: str,
     """Approve a document as a privacy officer; two have to when it reads special categories."""
     from serving.documents import officer
 
-    configured, here = settings(), newest(data)
-    issuer = configured.issuer or (here.issuer if here else None)
-    audience = configured.audience or (here.audience if here else AUDIENCE)
-    if issuer is None:
-        raise Refusal("Nobody can check the token: set ONESTOP_ISSUER, or start the sandbox with `onestop serve`.")
-    said = sys.stdin.read().strip() if token == "-" else token  # noqa: S105 - the dash is no secret
+    said, issuer, audience = _token_of(token, data)
 
     async def approved(desk: "Desk") -> "tuple[Registered, Standing]":
         now = datetime.now(UTC)
@@ -598,6 +605,86 @@ def list_documents(client: str | None, data: Path, *, as_json: bool) -> None:
         click.echo(json.dumps([each.json() for each in found], ensure_ascii=False, indent=2))
     else:
         click.echo("\n".join(line for each in found for line in each.lines()) or "No document is registered.")
+
+
+# ---------------------------------------------------------------- cases of an office
+
+
+@main.group()
+def cases() -> None:
+    """Cases of an office: see who handles one, give it to somebody else, close it (docs/decisions/officials.md)."""
+
+
+NUMBER = click.argument("number")
+OFFICIALS_TOKEN = click.option(
+    "--token", required=True, help="Access token of an official of the case's office; `-` reads it from standard input."
+)
+
+
+def _at_counter(data: Path, token: str, work: "Callable[[CaseDesk, Viewer], Awaitable[T]]") -> T:
+    """What an official does at the desk of cases; what cannot be done is exit status 1 with the reason."""
+    from serving.cases import CaseDesk, CaseError
+    from serving.documents import DocumentError, officer
+
+    url = settings().database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+    said, issuer, audience = _token_of(token, data)
+
+    async def done() -> T:
+        viewer = await officer(said, issuer, audience, datetime.now(UTC), "an official's")
+        async with CaseDesk.opened(url) as desk:
+            return await work(desk, viewer)
+
+    try:
+        return asyncio.run(done())
+    except (CaseError, DocumentError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@cases.command("show")
+@NUMBER
+@OFFICIALS_TOKEN
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@DATA
+def show_case(number: str, token: str, data: Path, *, as_json: bool) -> None:
+    """Print who handles a case, and the history of that. Nothing of what the case is about."""
+    found = _at_counter(data, token, lambda desk, viewer: desk.shown(number, viewer))
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    for name in ("number", "kind", "agency", "office", "officer", "openedAt", "closedAt"):
+        click.echo(f"{name:9} {found[name] or '-'}")
+    click.echo(f"{'consents':9} {' '.join(found['consents']) or '-'}")
+    for each in found["history"]:
+        click.echo(f"{each['at']}  {each['event']:6}  by {each['actor']}  {each['officer'] or ''}  {each['reason']}")
+
+
+@cases.command("assign")
+@NUMBER
+@click.option("--to", required=True, help="The official who gets it: `sub` in their tokens, or a persona's name.")
+@click.option("--reason", required=True, help="Why, in at most 500 characters; it stays in the history.")
+@click.option("--office", help="Their office, where it is another one.")
+@click.option("--agency", help="The organisation of that office.")
+@OFFICIALS_TOKEN
+@DATA
+def assign_case(
+    *, number: str, to: str, reason: str, office: str | None, agency: str | None, token: str, data: Path
+) -> None:
+    """Give a case to another official. Whoever had it sees nothing of it from that moment on."""
+    officer = PERSONAS[to].subject if to in PERSONAS else to
+    now = datetime.now(UTC)
+    _at_counter(data, token, lambda desk, viewer: desk.assign(number, viewer, officer, (agency, office), reason, now))
+    click.echo("Assigned.")
+
+
+@cases.command("close")
+@NUMBER
+@click.option("--reason", required=True, help="Why, in at most 500 characters; it stays in the history.")
+@OFFICIALS_TOKEN
+@DATA
+def close_case(number: str, reason: str, token: str, data: Path) -> None:
+    """Close a case. Its officer sees nothing of it from that moment on; the family's mandates stay."""
+    _at_counter(data, token, lambda desk, viewer: desk.close(number, viewer, reason, datetime.now(UTC)))
+    click.echo("Closed.")
 
 
 # ---------------------------------------------------------------- the access log

@@ -345,7 +345,7 @@ async def _no_proof(_hash: str, _kept_until: datetime, _now: datetime) -> bool:
     return False
 
 
-async def officer(token: str, issuer: str, audience: str, now: datetime) -> Viewer:
+async def officer(token: str, issuer: str, audience: str, now: datetime, whose: str = "a privacy officer's") -> Viewer:
     """Whose access token it is. Nobody sends it anywhere: it is checked and forgotten here."""
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as http:
@@ -354,4 +354,4 @@ async def officer(token: str, issuer: str, audience: str, now: datetime) -> View
         try:
             return await check.viewer(f"Bearer {token}", now)
         except UnauthenticatedError as refused:
-            raise DocumentError(f"{refused.description} Give a privacy officer's fresh access token.") from refused
+            raise DocumentError(f"{refused.description} Give {whose} fresh access token.") from refused
