@@ -156,7 +156,7 @@ async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry
                 actor=Actor(
                     kind=_role(access.roles), name=None, office=None, agency=access.organisation or access.client_id
                 ),
-                on_behalf_of=None,
+                on_behalf_of=_acted_for(context, access.on_behalf_of),
                 client=access.client_id,
                 subject=await _subject(context, access.subject),
                 case=strawberry.ID(context.sealed(known.kind.name, known.id)) if known else None,
@@ -195,6 +195,12 @@ async def _subject(context: Context, subject: PersonId | None) -> Person | None:
         return None
     register = await context.register(subject, Purpose.SUBJECT_ACCESS.name)
     return context.person(subject, register, context.own_region().shown.allowed(Part.SELF))
+
+
+def _acted_for(context: Context, somebody: str | None) -> str | None:
+    """The viewer's own id where the actor acted for them; others are not told of."""
+    me = context.viewer.person
+    return context.sealed("Person", "", me) if somebody == me else None
 
 
 def _role(roles: Iterable[str]) -> Role:

@@ -98,12 +98,12 @@ def test_an_heir_at_the_counter_has_the_officer_see_what_the_heir_would(office: 
     assert entry["staff"]["office"] == PERSONAS["case-officer"].office
     assert {"officer-estate", "officer-estate-amounts"} <= set(entry["policy_ids"])
 
-    # the heir reads who looked, and not the officer's name
+    # the heir reads who looked and for whom, and not the officer's name
     edges = heir.seen(ESTATE, id=case_id)["estateCase"]["accessLog"]["edges"]
-    actors = [each["node"]["actor"] for each in edges if each["node"]["id"] == entry["id"]]
-    assert [(each["kind"], each["name"], each["agency"]) for each in actors] == [
-        ("OFFICIAL", None, PERSONAS["case-officer"].agency)
-    ]
+    (told,) = [each["node"] for each in edges if each["node"]["id"] == entry["id"]]
+    actor = told["actor"]
+    assert (actor["kind"], actor["name"], actor["agency"]) == ("OFFICIAL", None, PERSONAS["case-officer"].agency)
+    assert told["onBehalfOf"] == heir.seen(VIEWER)["viewer"]["person"]["id"]
 
 
 def test_other_officials_learn_nothing_and_their_attempt_says_which_row_refused_it(office: Onestop) -> None:
