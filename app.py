@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cases.documents import Registered
     from resolvers.trusted import Standing
     from sandbox.server import Endpoints
+    from serving.cases import CaseDesk
     from serving.documents import Desk
     from serving.drain import Drain
     from serving.head import Head
@@ -153,8 +154,9 @@ def _wired(its: Settings, data: Path, origin: str) -> Iterator["tuple[Wiring, Ma
             tax_issuer=agencies[Agency.TAX] if its.production else TAX_ISSUER,
             callback_url=f"{its.origin or origin}/callbacks/finance",
             portal=_portal(its, data, its.known_origin or origin),
+            roster=its.roster.url or (endpoints["roster"] if endpoints and not its.production else None),
         )
-        yield wiring, endpoints["controls"] if endpoints else {}
+        yield wiring, endpoints["controls"] | {"ROSTER": endpoints["roster"]} if endpoints else {}
 
 
 @contextmanager
@@ -264,7 +266,7 @@ def demo(*, keep: bool) -> None:
 )
 @click.pass_context
 def sandbox(context: click.Context, port_base: int, people: int, seed: int, data: Path) -> None:
-    """Serve only the sandbox: sign-in, then registry, land, finance, pensions, tax, health, vehicles."""
+    """Serve only the sandbox: sign-in, registry, land, finance, pensions, tax, health, vehicles and the roster."""
     from sandbox.server import PORTAL_ORIGIN, Sandbox
     from sandbox.server import serve as serve_sandbox
 
@@ -289,12 +291,18 @@ def sandbox(context: click.Context, port_base: int, people: int, seed: int, data
 
     def ready(endpoints: "Endpoints") -> None:
         running = Running(
-            os.getpid(), str(data.resolve()), endpoints.issuer, its.audience or AUDIENCE, None, endpoints.controls
+            os.getpid(),
+            str(data.resolve()),
+            endpoints.issuer,
+            its.audience or AUDIENCE,
+            None,
+            {**endpoints.controls, "ROSTER": endpoints.roster},
         )
         announcement.append(announced(running))
         announcement[0].__enter__()
         for agency, url in endpoints.agencies.items():
             click.echo(f"ONESTOP_{agency}_URL={url}", err=True)
+        click.echo(f"ONESTOP_ROSTER_URL={endpoints.roster}", err=True)
         click.echo(f"READY {endpoints.issuer}")
 
     announcement: list[Any] = []
@@ -326,6 +334,7 @@ def people(obj: tuple[int, int], as_json: bool, persona: str | None) -> None:
 @main.command()
 @click.option("--persona", required=True, type=click.Choice(sorted(PERSONAS)), help="Whose token.")
 @click.option("--case", "case_id", help="Id of a case to narrow the token to.")
+@click.option("--acting-for", type=click.Choice(sorted(PERSONAS)), help="Who is at the counter of this official.")
 @click.option("--assurance", type=click.Choice(["low", "substantial", "high"]), default="high", show_default=True)
 @click.option("--ttl", default=300, show_default=True, type=click.IntRange(1, 86400), help="Seconds it is good for.")
 @click.option("--client", default=CLIENT, show_default=True, help="Client that it is issued to.")
@@ -342,6 +351,7 @@ def token(
     *,
     persona: str,
     case_id: str | None,
+    acting_for: str | None,
     assurance: str,
     ttl: int,
     client: str,
@@ -357,6 +367,8 @@ def token(
 
     if settings().production:
         raise click.ClickException("Tokens of the sandbox are made in sandbox mode only.")
+    if acting_for and (acting_for == persona or "CITIZEN" in PERSONAS[persona].roles):
+        raise Refusal("--acting-for is for officials who act for somebody else.")
     here = newest(data or STATE) or (None if data else newest())
     if here is None:
         raise Refusal("No sandbox is running. Start one with `onestop serve`, and ask again.")
@@ -374,6 +386,7 @@ def token(
             case=case_id,
             auth_time=now - timedelta(seconds=signed_in),
             jkt=_dpop_key(dpop_key).thumbprint() if dpop_key else None,
+            on_behalf_of=PERSONAS[acting_for].subject if acting_for else None,
         )
     )
 
@@ -502,9 +515,9 @@ BOUND_TO = click.option(
 )
 
 
-def _officer(token: str, key_file: Path | None, data: Path) -> "Callable[[datetime], Awaitable[Viewer]]":
+def _holder(token: str, key_file: Path | None, data: Path, whose: str) -> "Callable[[datetime], Awaitable[Viewer]]":
     """How to find out whose token it is."""
-    from serving.documents import DocumentError, key_of, officer
+    from serving.documents import DocumentError, holder, key_of
 
     configured, here = settings(), newest(data)
     issuer = configured.issuer or (here.issuer if here else None)
@@ -516,7 +529,7 @@ def _officer(token: str, key_file: Path | None, data: Path) -> "Callable[[dateti
         key = key_of(key_file.read_bytes()) if key_file else None
     except DocumentError as error:
         raise click.ClickException(str(error)) from error
-    return lambda now: officer(said, issuer, audience, now, key)
+    return lambda now: holder(said, issuer, audience, now, whose, key)
 
 
 def _at_desk(data: Path, work: "Callable[[Desk], Awaitable[T]]") -> T:
@@ -589,7 +602,7 @@ def approve_document(
     data: Path,
 ) -> None:
     """Approve a document as a privacy officer; two have to when it reads special categories."""
-    whose = _officer(token, key_file, data)
+    whose = _holder(token, key_file, data, "a privacy officer's")
 
     async def approved(desk: "Desk") -> "tuple[Registered, Standing]":
         now = datetime.now(UTC)
@@ -618,7 +631,7 @@ def revoke_document(
     data: Path,
 ) -> None:
     """End a document's approvals. Running servers refuse it from the next question on; `history` has who did it."""
-    whose = _officer(token, key_file, data) if token else None
+    whose = _holder(token, key_file, data, "a privacy officer's") if token else None
 
     async def revoked(desk: "Desk") -> int:
         now = datetime.now(UTC)
@@ -691,6 +704,86 @@ def evaluate(*, synthetic: bool, officials: int, days: int, seed: int, as_json: 
     known = holidays(range(first.year, (first + timedelta(days=days + 200)).year + 1))
     result = measured(Traffic(officials, days, seed, known).months(), known)
     click.echo(json.dumps(result, indent=2) if as_json else table(result))
+
+
+# ---------------------------------------------------------------- cases of an office
+
+
+@main.group()
+def cases() -> None:
+    """Cases of an office: see who handles one, give it to somebody else, close it (docs/decisions/officials.md)."""
+
+
+NUMBER = click.argument("number")
+OFFICIALS_TOKEN = click.option(
+    "--token", required=True, help="Access token of an official of the case's office; `-` reads it from standard input."
+)
+
+
+def _at_counter(data: Path, token: str, work: "Callable[[CaseDesk, Viewer], Awaitable[T]]") -> T:
+    """What an official does at the desk of cases; what cannot be done is exit status 1 with the reason."""
+    from serving.cases import CaseDesk, CaseError
+    from serving.documents import DocumentError
+
+    url = settings().database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+    whose = _holder(token, None, data, "an official's")
+
+    async def done() -> T:
+        viewer = await whose(datetime.now(UTC))
+        async with CaseDesk.opened(url) as desk:
+            return await work(desk, viewer)
+
+    try:
+        return asyncio.run(done())
+    except (CaseError, DocumentError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@cases.command("show")
+@NUMBER
+@OFFICIALS_TOKEN
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@DATA
+def show_case(number: str, token: str, data: Path, *, as_json: bool) -> None:
+    """Print who handles a case, and the history of that. Nothing of what the case is about."""
+    found = _at_counter(data, token, lambda desk, viewer: desk.shown(number, viewer))
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    for name in ("number", "kind", "agency", "office", "officer", "openedAt", "closedAt"):
+        click.echo(f"{name:9} {found[name] or '-'}")
+    click.echo(f"{'consents':9} {' '.join(found['consents']) or '-'}")
+    for each in found["history"]:
+        click.echo(f"{each['at']}  {each['event']:6}  by {each['actor']}  {each['officer'] or ''}  {each['reason']}")
+
+
+@cases.command("assign")
+@NUMBER
+@click.option("--to", required=True, help="The official who gets it: `sub` in their tokens, or a persona's name.")
+@click.option("--reason", required=True, help="Why, in at most 500 characters; it stays in the history.")
+@click.option("--office", help="Their office, where it is another one.")
+@click.option("--agency", help="The organisation of that office.")
+@OFFICIALS_TOKEN
+@DATA
+def assign_case(
+    *, number: str, to: str, reason: str, office: str | None, agency: str | None, token: str, data: Path
+) -> None:
+    """Give a case to another official. Whoever had it sees nothing of it from that moment on."""
+    officer = PERSONAS[to].subject if to in PERSONAS else to
+    now = datetime.now(UTC)
+    _at_counter(data, token, lambda desk, viewer: desk.assign(number, viewer, officer, (agency, office), reason, now))
+    click.echo("Assigned.")
+
+
+@cases.command("close")
+@NUMBER
+@click.option("--reason", required=True, help="Why, in at most 500 characters; it stays in the history.")
+@OFFICIALS_TOKEN
+@DATA
+def close_case(number: str, reason: str, token: str, data: Path) -> None:
+    """Close a case. Its officer sees nothing of it from that moment on; the family's mandates stay."""
+    _at_counter(data, token, lambda desk, viewer: desk.close(number, viewer, reason, datetime.now(UTC)))
+    click.echo("Closed.")
 
 
 # ---------------------------------------------------------------- the access log

@@ -55,13 +55,17 @@ class Ids:
             message = "An identifier key must have at least 32 bytes."
             raise ValueError(message)
         self._sector = {agency: _derived(root, f"onestop/sector/1/{agency.name}") for agency in Agency}
+        self._staff = _derived(root, "onestop/sector/1/ROSTER")
         self._sivs = [_siv(key) for key in keys[:OPENING]]
         self.is_sandbox = any(hmac.compare_digest(key, SANDBOX_ROOT) for key in keys)
 
     def sector_id(self, agency: Agency, person: PersonId) -> SectorId:
         """What the agency calls the person: prefix, key version, 128 bits in lower-case base32."""
-        digest = hmac.digest(self._sector[agency], person.encode(), "sha256")[:16]
-        return SectorId(f"{PREFIX[agency]}1_{base64.b32encode(digest).decode().rstrip('=').lower()}")
+        return _sector_id(PREFIX[agency], self._sector[agency], person)
+
+    def staff_id(self, official: PersonId) -> SectorId:
+        """What the staff roster calls an official."""
+        return _sector_id("ros", self._staff, official)
 
     def sector(self, agency: Agency) -> Callable[[PersonId], SectorId]:
         """`sector_id` of one agency."""
@@ -80,6 +84,11 @@ class Ids:
         box = _box(sealed)
         found = [_decrypted(siv, _NOTHING if box is None else box, client) for siv in self._sivs]
         return next((tuple(plain.decode().split("\x1f")) for plain in found if plain is not None), None)
+
+
+def _sector_id(prefix: str, key: bytes, person: PersonId) -> SectorId:
+    digest = hmac.digest(key, person.encode(), "sha256")[:16]
+    return SectorId(f"{prefix}1_{base64.b32encode(digest).decode().rstrip('=').lower()}")
 
 
 def _box(sealed: str) -> bytes | None:

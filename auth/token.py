@@ -176,6 +176,7 @@ class TokenCheck:
             name=_optional(claims, "name"),
             on_behalf_of=on_behalf_of,
             case=_optional(claims, "case"),
+            issued_at=issued,
         )
 
 

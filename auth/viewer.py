@@ -27,6 +27,7 @@ class Viewer:
     name: str | None = None
     on_behalf_of: PersonId | None = None
     case: str | None = None
+    issued_at: datetime | None = None
     sender_bound: bool = False
 
     @property

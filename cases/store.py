@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, delete, event, insert, select, text, update
+from sqlalchemy import Connection, Row, and_, delete, event, false, func, insert, not_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -38,6 +39,11 @@ class CaseRecord:
     opened_by: PersonId
     closed_at: datetime | None
     version: int
+    agency: str | None = None
+    office: str | None = None
+    officer: PersonId | None = None
+    applicant: PersonId | None = None
+    """Who asked for it at the counter of an office."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,41 @@ class MandateEvent:
     justification: str | None
 
 
+class Consent(Enum):
+    """What an applicant agrees to have shown to the officer of their case."""
+
+    AMOUNT = "AMOUNT"
+    FINANCIAL = "FINANCIAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """To whom a case is given, and why. `grant` is the officer's mandate, on behalf of the applicant if there is one.
+
+    `consents` are the applicant's, shown by what hashes to `proof`.
+    """
+
+    grant: Grant
+    office: str
+    agency: str
+    reason: str
+    consents: frozenset[Consent] = frozenset()
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEvent:
+    """An ASSIGN (to an officer of an office), a CLOSE or a REOPEN: who did it, and why."""
+
+    event: str
+    at: datetime
+    actor: PersonId
+    officer: PersonId | None
+    office: str | None
+    agency: str | None
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One idempotent request: the same viewer and key always get the first result."""
@@ -154,6 +195,10 @@ SWEEP_AT_ONCE = 20_000
 
 class KeyReusedError(Exception):
     """The idempotency key was used for something else."""
+
+
+class CaseClosedError(Exception):
+    """A closed case is given to nobody, and not closed again."""
 
 
 class GiverEndedError(Exception):
@@ -201,33 +246,45 @@ class Cases:
     # ------------------------------------------------------------ cases and mandates
 
     async def opened_case(
-        self, kind: CaseKind, subject: PersonId, grant: Grant, request: Request, now: datetime
+        self,
+        kind: CaseKind,
+        subject: PersonId,
+        grant: Grant,
+        request: Request,
+        now: datetime,
+        assignment: Assignment | None = None,
     ) -> CaseRecord:
         """Open the case of a person, or find it again, and give the mandate unless its holder has it.
 
-        Raises `KeyReusedError` when the key stands for another request.
+        With an assignment the case was asked for at a counter: it is its officer's from now on, open again if it was
+        closed. Raises `KeyReusedError` when the key stands for another request.
         """
         async with self._engine.begin() as connection:
-            await self._insert_unless_there(
-                connection,
-                tables.case,
-                id=str(uuid.uuid4()),
-                kind=kind.name,
-                subject=subject,
-                number=_number(kind, now),
-                purpose=grant.purpose.name,
-                opened_at=now,
-                opened_by=grant.holder,
-            )
-            found = (
-                await connection.execute(
-                    select(tables.case).where(tables.case.c.kind == kind.name, tables.case.c.subject == subject)
-                )
-            ).one()
+            found = await self._case_of(connection, kind, subject, grant, now)
             first = await self._once(connection, request, found.id, now)
             if first:  # a request that is made again gives nothing back that was revoked meanwhile
                 await self._give(connection, str(uuid.uuid4()), found.id, grant, request.viewer, now)
+                if assignment is not None:
+                    await self._assign(connection, found.id, assignment, request.viewer, now, applicant=grant.holder)
             return _case(found)
+
+    async def _case_of(
+        self, connection: AsyncConnection, kind: CaseKind, subject: PersonId, grant: Grant, now: datetime
+    ) -> Row[Any]:
+        """The person's case; opened with this grant if there is none."""
+        c = tables.case.c
+        await self._insert_unless_there(
+            connection,
+            tables.case,
+            id=str(uuid.uuid4()),
+            kind=kind.name,
+            subject=subject,
+            number=_number(kind, now),
+            purpose=grant.purpose.name,
+            opened_at=now,
+            opened_by=grant.holder,
+        )
+        return (await connection.execute(select(tables.case).where(c.kind == kind.name, c.subject == subject))).one()
 
     async def granted(self, case_id: CaseId, grant: Grant, request: Request, now: datetime) -> MandateRecord:
         """Give a mandate on a case that is there; one that its holder has from the same giver is ended for it.
@@ -323,16 +380,14 @@ class Cases:
         row = await self._first(select(tables.case).where(tables.case.c.id == case_id))
         return _case(row) if row else None
 
-    async def cases_of(self, holder: PersonId) -> Sequence[CaseRecord]:
-        """The cases on which the person holds a live mandate, newest first."""
+    async def cases_of(self, holder: PersonId, now: datetime | None = None) -> Sequence[CaseRecord]:
+        """The cases on which the person holds a mandate that was not taken back (nor is over now), newest first."""
+        c = tables.mandate.c
+        over = false() if now is None else and_(c.valid_until.is_not(None), c.valid_until <= now)
         rows = await self._all(
             select(tables.case)
             .where(
-                tables.case.c.id.in_(
-                    select(tables.mandate.c.case_id).where(
-                        tables.mandate.c.holder == holder, tables.mandate.c.revoked_at.is_(None)
-                    )
-                )
+                tables.case.c.id.in_(select(c.case_id).where(c.holder == holder, c.revoked_at.is_(None), not_(over)))
             )
             .order_by(tables.case.c.opened_at.desc(), tables.case.c.id)
         )
@@ -387,6 +442,152 @@ class Cases:
             .order_by(e.at, e.event, e.mandate_id)
         )
         return [MandateEvent(r.mandate_id, r.event, r.at, PersonId(r.actor), r.justification) for r in rows]
+
+    # ------------------------------------------------------------ offices and emergencies
+
+    async def case_numbered(self, number: str) -> CaseRecord | None:
+        """A case by the number that people quote."""
+        row = await self._first(select(tables.case).where(tables.case.c.number == number))
+        return _case(row) if row else None
+
+    async def assign(self, case_id: CaseId, assignment: Assignment, actor: PersonId, now: datetime) -> None:
+        """Give an open case to an officer; whoever had it has it no more. Raises `CaseClosedError`."""
+        async with self._engine.begin() as connection:
+            if (await self._locked(connection, case_id)).closed_at is not None:
+                raise CaseClosedError
+            await self._assign(connection, case_id, assignment, actor, now)
+
+    async def _assign(
+        self,
+        connection: AsyncConnection,
+        case_id: str,
+        assignment: Assignment,
+        actor: PersonId,
+        now: datetime,
+        *,
+        applicant: PersonId | None = None,
+    ) -> None:
+        grant, was = assignment.grant, await self._locked(connection, case_id)
+        if was.closed_at is not None:
+            await self._noted(connection, case_id, "REOPEN", actor, assignment.reason, now)
+        given = {"officer": grant.holder, "office": assignment.office, "agency": assignment.agency}
+        if (was.officer, was.office, was.agency) != tuple(given.values()):
+            await self._noted(connection, case_id, "ASSIGN", actor, assignment.reason, now, **given)
+        await self._changed(connection, case_id, closed_at=None, applicant=applicant or was.applicant, **given)
+        await self._end_officials(connection, case_id, actor, assignment.reason, now, but=grant)
+        await self._give(connection, str(uuid.uuid4()), case_id, grant, actor, now)
+        for scope in assignment.consents:
+            await self._insert_unless_there(
+                connection,
+                tables.consent,
+                case_id=case_id,
+                applicant=applicant,
+                scope=scope.name,
+                recorded_by=actor,
+                at=now,
+                proof=assignment.proof,
+            )
+
+    async def close(self, case_id: CaseId, actor: PersonId, reason: str, now: datetime) -> None:
+        """Close a case: its officer's mandate ends, and those of the family stay. Raises `CaseClosedError`."""
+        async with self._engine.begin() as connection:
+            if (await self._locked(connection, case_id)).closed_at is not None:
+                raise CaseClosedError
+            await self._noted(connection, case_id, "CLOSE", actor, reason, now)
+            await self._changed(connection, case_id, closed_at=now)
+            await self._end_officials(connection, case_id, actor, reason, now)
+
+    async def emergency(self, kind: CaseKind, subject: PersonId, grant: Grant, now: datetime) -> CaseRecord:
+        """Give an official in an emergency a mandate of their own on a person's case; one given before ends for it."""
+        c = tables.mandate.c
+        async with self._engine.begin() as connection:
+            found = await self._case_of(connection, kind, subject, grant, now)
+            older = select(c.id).where(
+                c.case_id == found.id, c.role == grant.role.name, c.holder == grant.holder, c.revoked_at.is_(None)
+            )
+            for (each,) in (await connection.execute(older)).all():
+                await self._end(connection, each, grant.holder, "Another was declared instead.", now)
+            await self._give(connection, str(uuid.uuid4()), found.id, grant, grant.holder, now)
+            return _case(found)
+
+    async def justification(self, mandate_id: str) -> str | None:
+        """The words with which a mandate was given."""
+        e = tables.mandate_event.c
+        row = await self._first(select(e.justification).where(e.mandate_id == mandate_id, e.event == "GRANT"))
+        return row.justification if row else None
+
+    async def consents(self, record: CaseRecord) -> frozenset[Consent]:
+        """What the case's applicant agreed to."""
+        c = tables.consent.c
+        rows = await self._all(select(c.scope).where(c.case_id == record.id, c.applicant == record.applicant))
+        return frozenset(Consent[row.scope] for row in rows)
+
+    async def case_events(self, case_id: CaseId) -> Sequence[CaseEvent]:
+        """To whom a case was given and when it was closed, oldest first."""
+        e = tables.case_event.c
+        rows = await self._all(select(tables.case_event).where(e.case_id == case_id).order_by(e.number))
+        return [
+            CaseEvent(
+                event=row.event,
+                at=row.at,
+                actor=PersonId(row.actor),
+                officer=PersonId(row.officer) if row.officer else None,
+                office=row.office,
+                agency=row.agency,
+                reason=row.reason,
+            )
+            for row in rows
+        ]
+
+    async def _locked(self, connection: AsyncConnection, case_id: str) -> Row[Any]:
+        """The case as it is until this transaction ends."""
+        found = select(tables.case).where(tables.case.c.id == case_id).with_for_update()
+        return (await connection.execute(found)).one()
+
+    async def _noted(
+        self,
+        connection: AsyncConnection,
+        case_id: str,
+        kind: str,
+        actor: PersonId,
+        reason: str,
+        now: datetime,
+        **of: str,
+    ) -> None:
+        e = tables.case_event.c
+        last = (await connection.execute(select(func.max(e.number)).where(e.case_id == case_id))).scalar_one()
+        await connection.execute(
+            insert(tables.case_event).values(
+                case_id=case_id, number=(last or 0) + 1, event=kind, at=now, actor=actor, reason=reason, **of
+            )
+        )
+
+    async def _changed(self, connection: AsyncConnection, case_id: str, **values: Any) -> None:
+        await connection.execute(
+            update(tables.case).where(tables.case.c.id == case_id).values(version=tables.case.c.version + 1, **values)
+        )
+
+    async def _end_officials(
+        self,
+        connection: AsyncConnection,
+        case_id: str,
+        actor: PersonId,
+        reason: str,
+        now: datetime,
+        *,
+        but: Grant | None = None,
+    ) -> None:
+        """End what officers hold on a case, except what is about to be given again."""
+        c = tables.mandate.c
+        live = select(c.id, c.role, c.holder, c.on_behalf_of).where(
+            c.case_id == case_id,
+            c.role.in_([MandateRole.CASE_OFFICER.name, MandateRole.WELFARE_OFFICER.name]),
+            c.revoked_at.is_(None),
+        )
+        stays = but and (but.role.name, but.holder, but.on_behalf_of)
+        for each in (await connection.execute(live)).all():
+            if (each.role, each.holder, each.on_behalf_of) != stays:
+                await self._end(connection, each.id, actor, reason, now)
 
     # ------------------------------------------------------------ answers that come later
 
@@ -591,6 +792,10 @@ def _case(row: Row[Any]) -> CaseRecord:
         opened_by=PersonId(row.opened_by),
         closed_at=row.closed_at,
         version=row.version,
+        agency=row.agency,
+        office=row.office,
+        officer=PersonId(row.officer) if row.officer else None,
+        applicant=PersonId(row.applicant) if row.applicant else None,
     )
 
 

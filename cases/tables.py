@@ -2,7 +2,7 @@
 
 What a database can hold, it holds: one case a deceased or child, one live mandate a holder, role and purpose (a proxy:
 a holder and giver), one answer a request. Triggers (migrations/) hold that a proxy never exceeds its giver, that a
-mandate once ended stays as it is, and that the history of mandates only grows.
+mandate once ended stays as it is, that histories only grow, and that an officer's mandate follows the case.
 """
 
 from datetime import UTC, datetime
@@ -64,9 +64,49 @@ case = Table(
     Column("opened_by", String(26), nullable=False),
     Column("closed_at", Instant),
     Column("version", Integer, nullable=False, server_default="0"),
+    Column("agency", String(256)),
+    Column("office", String(256)),
+    Column("officer", String(26)),
+    Column("applicant", String(26)),
     UniqueConstraint("kind", "subject"),
     CheckConstraint("kind in ('ESTATE', 'BIRTH')", name="kind"),
+    CheckConstraint("officer is null or (office is not null and agency is not null)", name="officer"),
+    CheckConstraint("applicant is null or applicant <> officer", name="applicant"),
 )
+"""`officer` of `office` handles it; `applicant` is who asked for it at their counter, null where nobody did."""
+
+case_event = Table(
+    "case_event",
+    metadata,
+    Column("case_id", ForeignKey("case_record.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("event", String(8), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(26), nullable=False),
+    Column("officer", String(26)),
+    Column("office", String(256)),
+    Column("agency", String(256)),
+    Column("reason", String(500), nullable=False),
+    CheckConstraint("event in ('ASSIGN', 'CLOSE', 'REOPEN')", name="event"),
+    CheckConstraint(
+        "(event = 'ASSIGN') = (officer is not null and office is not null and agency is not null)", name="officer"
+    ),
+)
+"""To whom a case was given, and when it was closed: by whom, and why. Rows are never changed or deleted."""
+
+consent = Table(
+    "consent",
+    metadata,
+    Column("case_id", ForeignKey("case_record.id"), primary_key=True),
+    Column("applicant", String(26), primary_key=True),
+    Column("scope", String(12), primary_key=True),
+    Column("recorded_by", String(26), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("proof", String(64), nullable=False),
+    CheckConstraint("scope in ('AMOUNT', 'FINANCIAL')", name="scope"),
+    CheckConstraint("recorded_by <> applicant", name="recorded"),
+)
+"""What an applicant agreed to have shown to the officer of their case. Rows are never changed or deleted."""
 
 mandate = Table(
     "mandate",

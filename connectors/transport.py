@@ -83,11 +83,12 @@ class Transport:
 
     `timeout_s` bounds a request from the first dial to the last byte, and is an agency's budget for one question
     (`deadline`); `dial_timeout_s` bounds the connection to each address. The certificate files switch to mutual TLS.
+    `agency` is None for what is no agency of the graph.
     """
 
     def __init__(
         self,
-        agency: Agency,
+        agency: Agency | None,
         base_url: str,
         *,
         timeout_s: float = 2.5,

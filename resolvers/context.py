@@ -24,7 +24,9 @@ from auth.viewer import Viewer
 from cases.store import CaseRecord, MandateRecord
 from connectors.connector import Answered
 from connectors.registry import FamilyRegister, Inquiry
-from resolvers import authority, errors, powers
+from connectors.roster import Duty
+from connectors.transport import AgencyError, Unavailable
+from resolvers import authority, errors, officials, powers
 from resolvers.authority import Claim, Succession
 from resolvers.house import House
 from resolvers.operation_types import Asked
@@ -36,7 +38,7 @@ from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId, SectorId
 from schema.person import Person
 from schema.scalars import Coordinate
-from schema.viewer import Assurance
+from schema.viewer import Assurance, Role
 
 REGION = {CaseKind.ESTATE: Region.ESTATE, CaseKind.BIRTH: Region.BIRTH}
 PRESENCE = Need(Agency.REGISTRY, Sensitivity.PRESENCE)
@@ -131,6 +133,10 @@ class Hand:
     register: FamilyRegister
     succession: Succession | None
     shown: Shown
+    basis: tuple[str, ...] = ()
+    """The policies by which an official is in the case at all, for the log."""
+    reason: str | None = None
+    """The words in which an emergency was declared."""
     answers: dict[Agency, Answer] = field(default_factory=dict)
     sections: dict[Agency, asyncio.Task[Any]] = field(default_factory=dict)
     whole: set[Agency] = field(default_factory=set)
@@ -172,6 +178,8 @@ class Attempt:
     subject: PersonId | None
     case: CaseRecord | None
     code: RefusalCode | None
+    policies: tuple[str, ...] = ()
+    reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -194,6 +202,7 @@ class Context:
     ended: set[str] = field(default_factory=set)
     """Mandates that the viewer ended in this very operation: they do not take its answer back."""
     loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
+    _duty: asyncio.Task[Duty | None] | None = None
     _entering: dict[CaseId, asyncio.Task[Hand]] = field(default_factory=dict)
     _ends_at: float = 0.0
 
@@ -242,6 +251,22 @@ class Context:
         self.attempts.append(Attempt(person, case, None))
         return errors.register_silent(answer.retry_after_seconds)
 
+    async def duty(self) -> Duty | None:
+        """Where the viewer, an official, stands on the roster; asked once. Raises OVERLOADED when it is silent."""
+        if self._duty is None:
+            self._duty = asyncio.ensure_future(self.duty_now())
+        return await asyncio.shield(self._duty)
+
+    async def duty_now(self) -> Duty | None:
+        """The same, asked anew."""
+        if self.house.roster is None:
+            return None
+        try:
+            return await self.house.roster.duty(self.viewer.person, Purpose.ESTATE_DISCOVERY.name)
+        except AgencyError as silent:
+            self.attempts.append(Attempt(None, None, None))
+            raise errors.roster_silent(silent.retry_after_s if isinstance(silent, Unavailable) else None) from silent
+
     async def _relatives(self, keys: list[tuple[PersonId, str]]) -> list[Answered[FamilyRegister | None]]:
         registry = self.house.registry
         return list(
@@ -282,9 +307,11 @@ class Context:
         narrowed = self.viewer.case and self.opened(self.viewer.case, *(kind.name for kind in CaseKind))
         record = await self.house.cases.case(case_id)
         mandates = await self.house.cases.mandates(case_id)
-        held = powers.held(mandates, self.viewer.person, self.now)
+        mine_now = powers.held(mandates, self.viewer.person, self.now)
+        held = [mine for mine in mine_now if officials.fits(self.viewer, mine.role)]
+        held.sort(key=lambda mine: mine.role is not MandateRole.BREAK_GLASS)  # what was declared is what is recorded
         if record is None or not held or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
-            raise self._refusal(Attempt(record.subject if record else None, record, RefusalCode.NOT_ACCESSIBLE))
+            raise self._refusal(self._without_mandate(record, mandates))
         if self.purposes is not None and not any(mine.purpose in self.purposes for mine in held):
             self.require_purpose(held[0].purpose, Attempt(record.subject, record, RefusalCode.OUT_OF_SCOPE))
         held = [mine for mine in held if self.purposes is None or mine.purpose in self.purposes]
@@ -301,20 +328,45 @@ class Context:
             if verdict.shows:
                 shown = self.shown(power, REGION[record.kind], always=STANDS, mandates=REGION[record.kind])
                 hand = Hand(record, mine, mandates, register, authority.succession(register), shown)
+                if mine.role in officials.ROLES:
+                    hand.basis = verdict.policies
+                if mine.role is MandateRole.BREAK_GLASS:
+                    hand.reason = await self.house.cases.justification(mine.id)
                 self.hands[record.id] = hand
                 return hand
-            refused.append(verdict.refusal)
-        raise self._refusal(Attempt(record.subject, record, refused[0]))
+            refused.append(verdict)
+        policies = refused[0].policies if self.viewer.is_official else ()
+        raise self._refusal(Attempt(record.subject, record, refused[0].refusal, policies))
+
+    async def _official(self, mine: MandateRecord, record: CaseRecord, register: FamilyRegister) -> Power:
+        """What an official's mandate gives the viewer."""
+        emergency = mine.role is MandateRole.BREAK_GLASS
+        duty = None if emergency else await self.duty()
+        consents = frozenset() if emergency else await self.house.cases.consents(record)
+        family = await self.register(self.viewer.person, mine.purpose.name)
+        stands = officials.standing(self.viewer, mine, record, register, family, duty, consents, self.now)
+        return officials.power(self.viewer, mine, stands, self.now, sandbox=self.house.sandbox)
+
+    def _without_mandate(self, record: CaseRecord | None, mandates: Sequence[MandateRecord]) -> Attempt:
+        """The attempt of somebody who holds nothing here; an official's with the rows that refuse it."""
+        subject, code = record.subject if record else None, RefusalCode.NOT_ACCESSIBLE
+        if Role.OFFICIAL not in self.viewer.roles:
+            return Attempt(subject, record, code)
+        facts = officials.without_mandate(self.viewer, record, mandates, self.now, sandbox=self.house.sandbox)
+        verdict = self.house.policies.ruling(facts, [PRESENCE])[PRESENCE]
+        return Attempt(subject, record, code, verdict.policies)
 
     async def borne_out(self, mine: MandateRecord, record: CaseRecord) -> tuple[FamilyRegister, Power]:
-        """The register around the case's person, and what it leaves of the viewer's mandate."""
+        """The register around the case's person, and what it and our records leave of the viewer's mandate."""
         register = await self.register(record.subject, mine.purpose.name, record)
+        if mine.role in officials.ROLES:
+            return register, await self._official(mine, record, register)
         power = powers.power(self.viewer, mine, record, register, self.now, sandbox=self.house.sandbox)
         if mine.role is MandateRole.PROXY:  # no relative, as a rule; a proxy ends with its holder (Civil Act 127)
             own = await self.register(self.viewer.person, mine.purpose.name, record)
             if own.persons[self.viewer.person].death_date is not None:
                 power = replace(power, facts=replace(power.facts, mandate_active=False))
-        return register, power
+        return register, officials.applied(power, record)
 
     def shown(
         self,
@@ -349,10 +401,10 @@ class Context:
             self.own[self.viewer.person] = own
         return own
 
-    def claimed(self, claim: Claim, register: FamilyRegister) -> Shown:
-        """The ruling as it would be if the viewer opened the case today."""
+    def claimed(self, claim: Claim, register: FamilyRegister, asker: Viewer | None = None) -> Shown:
+        """The ruling as it would be if the viewer, or whom they act for, opened the case today."""
         facts = authority.facts(
-            self.viewer,
+            asker or self.viewer,
             claim.role,
             claim.purpose,
             register,

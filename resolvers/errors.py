@@ -57,6 +57,15 @@ def register_changed() -> GraphQLError:
     )
 
 
+def roster_silent(retry_after_s: int | None) -> GraphQLError:
+    """Whether an official is on duty cannot be told: fail closed."""
+    return error(
+        "OVERLOADED",
+        "The staff roster does not answer, and without it nobody can be told to be on duty. Try again.",
+        retryAfterSeconds=retry_after_s or 30,
+    )
+
+
 def wrong_purpose(approved: Iterable[Purpose], asked: Purpose) -> GraphQLError:
     """A trusted document on a case of a purpose that it is not approved for."""
     names = ", ".join(sorted(purpose.name for purpose in approved))

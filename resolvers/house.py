@@ -18,6 +18,7 @@ from auth.token import TokenCheck
 from cases.store import Cases
 from connectors.connector import Connector
 from connectors.registry import Register
+from connectors.roster import Roster
 from schema.disclosure import Agency, Disclosed
 from schema.identifiers import CaseId
 from schema.scalars import Coordinate
@@ -79,6 +80,8 @@ class House:
     sandbox: bool = False
     callback_url: str | None = None
     published: Published | None = None
+    roster: Roster | None = None
+    """Without one no official is on duty."""
     limits: Limits = field(default_factory=Limits)
     changes: Changes = field(default_factory=Changes)
 

@@ -14,7 +14,7 @@ from audit.reading import EVERYTHING, Filter, Page
 from audit.store import Placed
 from audit.tiles import Covered
 from auth.policy import Entries
-from resolvers import authority, errors, powers, sections
+from resolvers import authority, errors, officials, powers, sections
 from resolvers.context import Context, Hand
 from resolvers.plan import Part, Region
 from schema.access import (
@@ -84,7 +84,8 @@ async def _is_party(context: Context, case_id: CaseId | None) -> bool:
     if case_id is None:
         return False
     mandates = await context.house.cases.mandates(case_id)
-    return bool(powers.held(mandates, context.viewer.person, context.now))
+    held = powers.held(mandates, context.viewer.person, context.now)
+    return any(officials.fits(context.viewer, mine.role) for mine in held)
 
 
 def _first(first: int | None) -> int:
@@ -161,7 +162,7 @@ async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry
                 actor=Actor(
                     kind=_role(access.roles), name=None, office=None, agency=access.organisation or access.client_id
                 ),
-                on_behalf_of=None,
+                on_behalf_of=_acted_for(context, access.on_behalf_of),
                 client=access.client_id,
                 subject=await _subject(context, access.subject),
                 case=strawberry.ID(context.sealed(known.kind.name, known.id)) if known else None,
@@ -213,6 +214,12 @@ async def _subject(context: Context, subject: PersonId | None) -> Person | None:
         return None
     register = await context.register(subject, Purpose.SUBJECT_ACCESS.name)
     return context.person(subject, register, context.own_region().shown.allowed(Part.SELF))
+
+
+def _acted_for(context: Context, somebody: str | None) -> str | None:
+    """The viewer's own id where the actor acted for them; others are not told of."""
+    me = context.viewer.person
+    return context.sealed("Person", "", me) if somebody == me else None
 
 
 def _role(roles: Iterable[str]) -> Role:

@@ -213,7 +213,14 @@ class Graph:
         if context.viewer.expires_at + LEEWAY <= now:
             return False
         mandates = {each for hand in context.hands.values() for each in hand.mandate.rests_on} - context.ended
-        return not mandates or await self._house.cases.still_active(mandates, now)
+        if mandates and not await self._house.cases.still_active(mandates, now):
+            return False
+        if not any(hand.shown.power.facts.on_duty for hand in context.hands.values()):
+            return True
+        try:
+            return await context.duty_now() == await context.duty()
+        except GraphQLError:
+            return False
 
     async def _noted(self, context: Context) -> None:
         """Remember how agencies stand, and wake who watches."""
@@ -365,7 +372,7 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
         purpose=None if hand else "SUBJECT_ACCESS",
         legal_basis=None if hand else "PIPA 35",
         outcome=outcome,
-        policy_ids=shown.policies if shown else (),
+        policy_ids=tuple(sorted({*(shown.policies if shown else ()), *(hand.basis if hand else ())})),
     )
 
 
@@ -392,13 +399,15 @@ def _attempted(context: Context, attempt: Attempt) -> Access:
         purpose=case_.purpose.name if case_ else None,
         legal_basis=None,
         outcome=Outcome.REFUSED if attempt.code else Outcome.FAILED,
-        policy_ids=(),
+        policy_ids=attempt.policies,
+        reason=attempt.reason,
     )
     return replace(access, case_id=case_.id, case_number=case_.number) if case_ else access
 
 
 def _entry(context: Context, hand: Hand | None, **told: Any) -> Access:
     viewer, asked = context.viewer, context.asked
+    told = {"reason": hand.reason if hand else None} | told
     if hand is not None:
         told |= {"purpose": hand.mandate.purpose.name, "legal_basis": hand.mandate.legal_basis}
     operation = context.plan.operation
@@ -420,7 +429,6 @@ def _entry(context: Context, hand: Hand | None, **told: Any) -> Access:
         assurance=viewer.assurance.name,
         client_id=viewer.client,
         source_address=asked.source_address,
-        reason=None,
         variables=redacted(asked.variables, asked.document.node, asked.document.text),
         trace_id=asked.trace_id,
         request_id=asked.request_id,

@@ -8,13 +8,14 @@ from graphql import GraphQLError
 
 from cases.store import Evidence, Grant, KeyReusedError
 from connectors.registry import FamilyRegister
-from resolvers import authority, case, errors, inputs, log, mandates, sections, viewer
+from resolvers import authority, case, counter, emergency, errors, inputs, log, mandates, sections, viewer
 from resolvers.authority import Claim
 from resolvers.context import Attempt, Context
 from resolvers.graph import In, context_of
 from schema.access import AccessEntry, AccessEntryConnection, AccessFilter
 from schema.birth import BirthCase
 from schema.case import (
+    BreakGlassInput,
     CaseKind,
     CaseUpdate,
     GrantProxyInput,
@@ -114,27 +115,37 @@ class Opening:
 
 
 async def opened(context: Context, opening: Opening) -> OpenCasePayload:
-    """Open the case of a person whose heir, parent or guardian the viewer is, or find it again."""
+    """Open the case of a person whose heir, parent or guardian the viewer is, or find it again.
+
+    An official opens it for whom they act, and is its officer from then on.
+    """
     inputs.require_key(opening.key)
     if (opening.candidate is None) == (opening.lookup is None):
         raise errors.bad_input("input", f"Give exactly one of candidate and {opening.lookup_name}.")
     subject = await _subject(context, opening)
-    # Who is no relative of the viewer is as nobody: nothing more is asked about them.
-    mine = await context.register(context.viewer.person, PURPOSE[opening.kind].name)
-    if subject is None or subject not in mine.persons or context.viewer.case is not None:
+    # Who is no relative of the applicant is as nobody: nothing more is asked about them.
+    asker = counter.applicant(context.viewer)
+    mine = await context.register(asker.person, PURPOSE[opening.kind].name)
+    if not asker.claims or subject is None or subject not in mine.persons or context.viewer.case is not None:
         return _refused(context, subject, RefusalCode.NOT_ACCESSIBLE)
     register = await context.register(subject, PURPOSE[opening.kind].name)
-    claim = authority.claim(opening.kind, register, context.viewer.person, context.purposes)
+    claim = authority.claim(opening.kind, register, asker.person, context.purposes)
     if claim is None:
         return _refused(context, subject, RefusalCode.NOT_ACCESSIBLE)
-    _, refusal = viewer.standing(context, claim, register)
+    _, refusal = viewer.standing(context, claim, register, asker.viewer)
+    facts, assignment = ["open", opening.kind.name, subject], None
+    purpose = claim.purpose
+    if refusal is None and asker.at_counter:
+        assignment, refusal = await counter.assignment(context, opening.kind, register)
+        facts.append(asker.person)
+        purpose = PURPOSE[opening.kind]
     if refusal is not None:
         return _refused(context, subject, refusal)
-    context.require_purpose(claim.purpose, Attempt(subject, None, RefusalCode.OUT_OF_SCOPE))
-    request = inputs.request(context, opening.key, ["open", opening.kind.name, subject])
+    context.require_purpose(purpose, Attempt(subject, None, RefusalCode.OUT_OF_SCOPE))
+    request = inputs.request(context, opening.key, facts)
     try:
         record = await context.house.cases.opened_case(
-            opening.kind, subject, _grant(context, claim, register), request, context.now
+            opening.kind, subject, _grant(context, claim, register, asker.person), request, context.now, assignment
         )
     except KeyReusedError as reused:
         raise inputs.reused() from reused
@@ -158,11 +169,11 @@ async def _subject(context: Context, opening: Opening) -> PersonId | None:
     return await inputs.looked_up(context, opening.lookup, opening.lookup_name, PURPOSE[opening.kind])
 
 
-def _grant(context: Context, claim: Claim, register: FamilyRegister) -> Grant:
+def _grant(context: Context, claim: Claim, register: FamilyRegister, holder: PersonId) -> Grant:
     events = [repr(sorted(map(str, each))) for each in (register.parentage, register.marriages, register.declarations)]
     return Grant(
         role=claim.role,
-        holder=context.viewer.person,
+        holder=holder,
         purpose=claim.purpose,
         legal_basis=claim.legal_basis,
         issued_by="Family register",
@@ -215,6 +226,15 @@ class Mutation:
         self, info: In, input: Annotated[RevokeMandateInput, strawberry.argument(description="Which, and why.")]
     ) -> MandatePayload:
         return await mandates.revoked(context_of(info), input)
+
+    @entry(
+        description="Declare an emergency (officials only): half an hour's look, up to amounts, at what the agencies "
+        "hold of one person. It is reviewed every time."
+    )
+    async def break_glass(
+        self, info: In, input: Annotated[BreakGlassInput, strawberry.argument(description="Whose case, and why.")]
+    ) -> OpenCasePayload:
+        return await emergency.declared(context_of(info), input)
 
     @entry(
         description="Ask agencies again. Those that answer later get a new inquiry where their last answer is in; "

@@ -211,7 +211,7 @@ def _question(context: Context, hand: Hand, agency: Agency, readable: frozenset[
     parents = [p.parent for p in hand.register.parentage if p.child == hand.record.subject]
     household = parents if hand.region is Region.BIRTH and agency is Agency.LAND else []
     if hand.region is Region.BIRTH and agency is Agency.FINANCE:
-        household = [parent for parent in parents if parent == context.viewer.person]
+        household = [parent for parent in parents if parent in {context.viewer.person, hand.mandate.on_behalf_of}]
     return Asked(
         person=context.sector_id(agency, hand.record.subject),
         purpose=hand.mandate.purpose.name,

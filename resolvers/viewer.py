@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import strawberry
 
+from auth.viewer import Viewer as Asker
 from connectors.registry import FamilyRegister
-from resolvers import authority, case
+from resolvers import authority, case, officials
 from resolvers.authority import Claim
 from resolvers.context import Context, Own, Shown
 from resolvers.graph import In, context_of
 from resolvers.plan import Part
-from schema.case import Case, CaseKind, Purpose, Refusal, RefusalCode
+from schema.case import Case, CaseKind, MandateRole, Purpose, Refusal, RefusalCode
 from schema.fields import resolves
 from schema.identifiers import PersonId
 from schema.person import Person
@@ -70,7 +71,9 @@ async def cases(parent: Parent, info: In, kind: CaseKind | None = None) -> list[
     """Cases on which the viewer holds a mandate and may act now; others are not listed."""
     context = context_of(info)
     records = [
-        record for record in await context.house.cases.cases_of(context.viewer.person) if kind in {None, record.kind}
+        record
+        for record in await context.house.cases.cases_of(context.viewer.person, context.now)
+        if kind in {None, record.kind}
     ]
     entered = await asyncio.gather(*(context.enter_case(record.id) for record in records), return_exceptions=True)
     refused = {"NOT_ACCESSIBLE", "STEP_UP_REQUIRED"}
@@ -88,6 +91,8 @@ async def candidates(parent: Parent, info: In) -> list[CaseCandidate]:
     """The deceased whose heir the viewer is, and the children whose parent or guardian they are."""
     context = context_of(info)
     me = context.viewer.person
+    if not officials.fits(context.viewer, MandateRole.HEIR):
+        return []  # who signed in for their office has no claims of their own here
     register = await context.register(me, Purpose.SUBJECT_ACCESS.name)
     today = authority.day_of(context.now)
     deceased = [
@@ -129,8 +134,10 @@ async def _candidate(context: Context, kind: CaseKind, subject: PersonId) -> Cas
     )
 
 
-def standing(context: Context, claim: Claim, register: FamilyRegister) -> tuple[Shown, RefusalCode | None]:
+def standing(
+    context: Context, claim: Claim, register: FamilyRegister, asker: Asker | None = None
+) -> tuple[Shown, RefusalCode | None]:
     """The ruling on a case that is not open yet, and why it would not open (None when it would)."""
-    shown = context.claimed(claim, register)
+    shown = context.claimed(claim, register, asker)
     verdict = shown.power.entering(context.house.policies)
     return shown, verdict.refusal if not verdict.shows else None

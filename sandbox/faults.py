@@ -19,6 +19,7 @@ KINDS: Final[Mapping[str, frozenset[str]]] = {
     "TAX": frozenset({"SURPLUS", "SLOW", "DOWN", "LATE"}),
     "HEALTH": frozenset({"SURPLUS", "SLOW", "DOWN", "LATE"}),
     "VEHICLES": frozenset({"SURPLUS", "SLOW", "DOWN"}),
+    "ROSTER": frozenset({"SURPLUS", "SLOW", "DOWN"}),
 }
 """What each agency can do wrong."""
 

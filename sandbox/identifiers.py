@@ -24,6 +24,7 @@ PREFIXES: Final = {
     "HEALTH": "hea",
     "VEHICLES": "veh",
     "WELFARE": "wel",
+    "ROSTER": "ros",
 }
 
 

@@ -1,6 +1,7 @@
 """The whole sandbox in one event loop: the sign-in and seven agencies, each on a port of its own.
 
-Ports follow each other in the order of the contract; the one after vehicles is kept for welfare and not served yet.
+Ports follow each other in the order of the contract; the one after vehicles is kept for welfare and not served yet, and
+the one after that is the staff roster's.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from sandbox.agencies.health import health
 from sandbox.agencies.land import land
 from sandbox.agencies.pensions import pensions
 from sandbox.agencies.registry import registry
+from sandbox.agencies.roster import roster
 from sandbox.agencies.tax import tax
 from sandbox.agencies.vehicles import vehicles, write_replica
 from sandbox.facts import Faults
@@ -39,6 +41,9 @@ from sandbox.signin.provider import provider
 AUDIENCE: Final = "https://onestop.sandbox.invalid/graphql"
 PORTAL_ORIGIN: Final = "http://127.0.0.1:8000"
 
+ROSTER: Final = 9
+"""The roster's place among the ports."""
+
 HTTP_AGENCIES: Final[Mapping[str, Callable[[AgencyState], Starlette]]] = {
     "REGISTRY": registry,
     "LAND": land,
@@ -51,11 +56,12 @@ HTTP_AGENCIES: Final[Mapping[str, Callable[[AgencyState], Starlette]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where everything is: the sign-in, what a connector is given per agency, and where faults are set."""
+    """Where everything is: the sign-in, what a connector is given per agency, where faults are set, the roster."""
 
     issuer: str
     agencies: Mapping[str, str]
     controls: Mapping[str, str]
+    roster: str
 
 
 class Sandbox:
@@ -89,11 +95,12 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         """Make the nation and serve it; everything answers when this returns."""
         async with AsyncExitStack() as starting:
-            sockets = [starting.enter_context(socket.socket()) for _ in ("issuer", *HTTP_AGENCIES, "VEHICLES")]
-            for place, sock in enumerate(sockets):
+            places = {name: at for at, name in enumerate(("issuer", *HTTP_AGENCIES, "VEHICLES"))} | {"ROSTER": ROSTER}
+            sockets = [starting.enter_context(socket.socket()) for _ in places]
+            for place, sock in zip(places.values(), sockets, strict=True):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 sock.bind(("127.0.0.1", self._port_base and self._port_base + place))
-            issuer_url, *urls = (f"http://127.0.0.1:{sock.getsockname()[1]}" for sock in sockets)
+            issuer_url, *urls, roster_url = (f"http://127.0.0.1:{sock.getsockname()[1]}" for sock in sockets)
             controls = dict(zip((*HTTP_AGENCIES, "VEHICLES"), urls, strict=True))
             self._directory.mkdir(parents=True, exist_ok=True)
             replica = self._directory.resolve() / "vehicles.db"
@@ -110,12 +117,13 @@ class Sandbox:
             )
             applications = [signin]
             applications += [build(states[agency]) for agency, build in HTTP_AGENCIES.items()]
-            applications += [vehicles(replica, self._now)]
+            applications += [vehicles(replica, self._now), roster(states["ROSTER"])]
             await starting.enter_async_context(served(dict(zip(sockets, applications, strict=True))))
             self.endpoints = Endpoints(
                 issuer=issuer_url,
                 agencies=controls | {"VEHICLES": f"sqlite+aiosqlite:///file:{replica}?mode=ro&uri=true"},
                 controls=controls,
+                roster=roster_url,
             )
             self._running = starting.pop_all()
         return self
@@ -127,7 +135,7 @@ class Sandbox:
     def _states(self) -> Iterator[tuple[str, AgencyState]]:
         holder = lru_cache(maxsize=4096)(lambda subject: holdings(self.nation, subject))
         from_the_start = faults(self._today)
-        for agency in (*HTTP_AGENCIES, "VEHICLES"):
+        for agency in (*HTTP_AGENCIES, "VEHICLES", "ROSTER"):
             yield agency, self._state(agency, holder, from_the_start)
 
     def _state(self, agency: str, holder: Holder, from_the_start: Faults) -> AgencyState:

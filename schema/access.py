@@ -66,7 +66,9 @@ class EntryIntegrity:
 class AccessEntry(Node):
     at: datetime = strawberry.field(description="When it happened.")
     actor: Actor = strawberry.field(description="Who accessed.")
-    on_behalf_of: str | None = strawberry.field(description="For whom the actor acted; null when for themself.")
+    on_behalf_of: str | None = strawberry.field(
+        description="Id of the person for whom the actor acted, when that is the viewer; null otherwise."
+    )
     client: str = strawberry.field(description="Portal or program that was used.")
     subject: Person | None = strawberry.field(
         description="Whose data it was. Null for those who may not know the person behind the entry."

@@ -165,7 +165,7 @@ class Mandate:
         description="Who has it; null for officials, or when withheld.", directives=[_IDENTITY]
     )
     on_behalf_of: Person | None = fetched(
-        description="For whom a proxy or guardian acts; null for everyone else.", directives=[_IDENTITY]
+        description="For whom a proxy, guardian or case officer acts; null for everyone else.", directives=[_IDENTITY]
     )
     purpose: Purpose = strawberry.field(description="The one purpose it allows.")
     legal_basis: str = strawberry.field(description="Statute, article or order it rests on.")
@@ -315,6 +315,15 @@ class OpenBirthCaseInput:
     )
     idempotency_key: str = strawberry.field(
         description="Chosen by the client, e.g. a UUID. The same key gives the same answer and opens nothing twice."
+    )
+
+
+@strawberry.input(description="Declares an emergency about one person, by an official.")
+class BreakGlassInput:
+    kind: CaseKind = strawberry.field(description="Whether it is about an estate or a birth.")
+    person: PersonLookupInput = strawberry.field(description="The deceased's or the child's particulars.")
+    reason: str = strawberry.field(
+        description="The danger, in 40 to 500 characters. It is kept in the access log and reviewed."
     )
 
 

@@ -372,7 +372,7 @@ def key_of(content: bytes) -> Key:
     raise DocumentError("The key file is no private key. Give the JWK or PEM of the key that the token is bound to.")
 
 
-async def officer(token: str, issuer: str, audience: str, now: datetime, key: Key | None = None) -> Viewer:
+async def holder(token: str, issuer: str, audience: str, now: datetime, whose: str, key: Key | None = None) -> Viewer:
     """Whose access token it is; `key`: the private key of one that is bound to it (RFC 9449).
 
     Nobody sends either anywhere: they are checked and forgotten here.
@@ -388,4 +388,4 @@ async def officer(token: str, issuer: str, audience: str, now: datetime, key: Ke
                 f"DPoP {token}", now, Shown(made(key, token, "POST", audience, now), "POST", audience)
             )
         except UnauthenticatedError as refused:
-            raise DocumentError(f"{refused.description} Give a privacy officer's fresh access token.") from refused
+            raise DocumentError(f"{refused.description} Give {whose} fresh access token.") from refused

@@ -40,6 +40,7 @@ from connectors import finance, health, land, pensions, tax, vehicles
 from connectors.connector import Connector
 from connectors.jwks import Jwks
 from connectors.registry import Register
+from connectors.roster import Roster
 from connectors.transport import AgencyError, Transport, Unavailable
 from resolvers import birth, deferred, estate, log, roots
 from resolvers.documents import Documents
@@ -55,7 +56,7 @@ from serving.health import Health
 from serving.metrics import Metrics
 from serving.proofs import Proofs
 from serving.session import BrowserSessions, unconfigured
-from serving.settings import Settings
+from serving.settings import AgencySettings, Settings
 from serving.signin import ClientKey, RelyingParty, posting
 from serving.tree import Tree
 
@@ -101,6 +102,7 @@ class Wiring:
     tax_issuer: str
     callback_url: str | None
     portal: "Portal | None" = None
+    roster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,8 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             for agency, url in wiring.agencies.items()
             if agency is not Agency.VEHICLES
         }
-        for transport in transports.values():
+        desk = wiring.roster and _to(None, wiring.roster, settings.roster)
+        for transport in (*transports.values(), *([desk] if desk else [])):
             stack.push_async_callback(transport.drop_pool)
         replica = vehicles.replica(wiring.agencies[Agency.VEHICLES], timeout_s=_timeout_s(settings, Agency.VEHICLES))
         stack.push_async_callback(replica.dispose)
@@ -191,6 +194,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             cases=cases,
             log=access_log,
             published=published,
+            roster=Roster(desk, ids.staff_id) if desk else None,
             registry=Register(transports[Agency.REGISTRY], clock, ids.sector(Agency.REGISTRY)),
             estate=_by_agency(
                 land.estate(transports[Agency.LAND], clock),
@@ -291,7 +295,10 @@ def _timeout_s(settings: Settings, agency: Agency) -> float:
 
 
 def _transport(settings: Settings, agency: Agency, url: str) -> Transport:
-    its = settings.agencies[agency.name]
+    return _to(agency, url, settings.agencies[agency.name])
+
+
+def _to(agency: Agency | None, url: str, its: AgencySettings) -> Transport:
     return Transport(
         agency,
         url,

@@ -61,6 +61,7 @@ NAMES: Final = frozenset(
         "ONESTOP_IN_FLIGHT",
         "ONESTOP_ADMIN_LISTEN",
         *(f"{name}_FILE" for name in SECRETS),
+        *(f"ONESTOP_ROSTER_{name}" for name in ("URL", "TIMEOUT_MS", "CA_FILE", "CLIENT_CERT_FILE", "CLIENT_KEY_FILE")),
         *(
             f"ONESTOP_{agency}_{name}"
             for agency in AGENCIES
@@ -114,6 +115,7 @@ class Settings:
     introspection: bool = True
     admin_listen: tuple[str, int] | None = None
     agencies: Mapping[str, AgencySettings] = field(default_factory=lambda: dict.fromkeys(AGENCIES, AgencySettings()))
+    roster: AgencySettings = field(default_factory=AgencySettings)
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -136,22 +138,8 @@ class Settings:
         """The environment's, over those of `toml_path` or ONESTOP_CONFIG; a SettingsError names all faults."""
         given = _Given(environ, toml_path)
         production = given.taken("ONESTOP_MODE", _one_of(*MODES), "sandbox") == "production"
-        agencies = {
-            agency: AgencySettings(
-                given.taken(f"ONESTOP_{agency}_URL", _replica_url if agency == "VEHICLES" else _web_url, None),
-                given.taken(f"ONESTOP_{agency}_TIMEOUT_MS", _between(1, 600_000), 2500),
-                given.taken(f"ONESTOP_{agency}_CA_FILE", _file, None),
-                given.taken(f"ONESTOP_{agency}_CLIENT_CERT_FILE", _file, None),
-                given.taken(f"ONESTOP_{agency}_CLIENT_KEY_FILE", _file, None),
-            )
-            for agency in AGENCIES
-        }
-        for agency, its in agencies.items():
-            if (its.client_cert_file is None) != (its.client_key_file is None):
-                missing = "KEY" if its.client_key_file is None else "CERT"
-                given.problems.append(
-                    f"ONESTOP_{agency}_CLIENT_{missing}_FILE: missing; set certificate and key, or neither"
-                )
+        agencies = {agency: given.agency(agency) for agency in AGENCIES}
+        roster = given.agency("ROSTER")
         settings = cls(
             mode="production" if production else "sandbox",
             database_url=given.taken("ONESTOP_DATABASE_URL", _database_url, None),
@@ -174,6 +162,7 @@ class Settings:
             introspection=given.taken("ONESTOP_INTROSPECTION", _switch, not production),
             admin_listen=given.taken("ONESTOP_ADMIN_LISTEN", _loopback, None),
             agencies=agencies,
+            roster=roster,
             limits=Limits(in_flight=given.taken("ONESTOP_IN_FLIGHT", _between(1, 100_000), Limits().in_flight)),
         )
         given.problems.extend(_portal_problems(settings))
@@ -213,6 +202,8 @@ def _refusals(settings: Settings, workers: int) -> Iterator[str]:
     yield from _token_refusals(settings)
     for agency, its in settings.agencies.items():
         yield from _agency_refusals(agency, its.url)
+    if settings.roster.url is not None:
+        yield from _agency_refusals("ROSTER", settings.roster.url)
     if settings.introspection:
         yield "ONESTOP_INTROSPECTION: on shows the graph to anybody; set it off"
     if settings.log_owner_url is not None:
@@ -269,7 +260,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_IN_FLIGHT": settings.limits.in_flight,
         "ONESTOP_ADMIN_LISTEN": "{}:{}".format(*settings.admin_listen) if settings.admin_listen else None,
     }
-    for agency, its in settings.agencies.items():
+    for agency, its in (*settings.agencies.items(), ("ROSTER", settings.roster)):
         plain[f"ONESTOP_{agency}_URL"] = _masked(its.url) if agency == "VEHICLES" else its.url
         plain[f"ONESTOP_{agency}_TIMEOUT_MS"] = its.timeout_ms
         plain[f"ONESTOP_{agency}_CA_FILE"] = its.ca_file
@@ -309,6 +300,22 @@ class _Given:
             near = difflib.get_close_matches(name, sorted(NAMES), n=1)
             self.problems.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "; remove it"))
         return name in NAMES
+
+    def agency(self, agency: str) -> AgencySettings:
+        """How to reach an agency, or the roster."""
+        its = AgencySettings(
+            self.taken(f"ONESTOP_{agency}_URL", _replica_url if agency == "VEHICLES" else _web_url, None),
+            self.taken(f"ONESTOP_{agency}_TIMEOUT_MS", _between(1, 600_000), 2500),
+            self.taken(f"ONESTOP_{agency}_CA_FILE", _file, None),
+            self.taken(f"ONESTOP_{agency}_CLIENT_CERT_FILE", _file, None),
+            self.taken(f"ONESTOP_{agency}_CLIENT_KEY_FILE", _file, None),
+        )
+        if (its.client_cert_file is None) != (its.client_key_file is None):
+            missing = "KEY" if its.client_key_file is None else "CERT"
+            self.problems.append(
+                f"ONESTOP_{agency}_CLIENT_{missing}_FILE: missing; set certificate and key, or neither"
+            )
+        return its
 
     def taken(self, name: str, type_: Callable[[str], T], default: T) -> T:
         value = self._values.get(name)

@@ -45,6 +45,8 @@ LEVELS: Final[Mapping[str, Literal[1, 2, 3]]] = {
     "urn:onestop:loa:3": 3,
 }
 CODE_LASTS: Final = timedelta(seconds=60)
+CITIZEN_BESIDE: Final = timedelta(minutes=15)
+"""Who signed in longer ago is not taken to stand at the counter still."""
 TOKEN_LASTS: Final = timedelta(hours=1)
 ID_TOKEN_LASTS: Final = timedelta(minutes=5)
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, no token
@@ -398,6 +400,8 @@ class _ExchangeGrant(BaseGrant, TokenEndpointMixin):
         persona = next((each for each in PERSONAS.values() if each.subject == official["sub"]), None)
         if persona is None or OFFICIALS.isdisjoint(persona.roles) or citizen["sub"] == official["sub"]:
             raise InvalidGrantError("The actor is not an official acting for somebody else.")
+        if now - datetime.fromtimestamp(citizen["auth_time"], now.tzinfo) > CITIZEN_BESIDE:
+            raise InvalidGrantError("The citizen signed in too long ago to be the one at the counter.")
         until = min(citizen["exp"], official["exp"])
         token = self.server.issuer.token(
             persona,

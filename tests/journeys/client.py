@@ -23,8 +23,9 @@ from click.testing import CliRunner
 
 import app
 from sandbox.facts import Subject
+from sandbox.identifiers import sector_id
 from sandbox.issuer import Issuer
-from sandbox.personas import PersonaRecord
+from sandbox.personas import PERSONAS, PersonaRecord
 from tests.journeys.documents import OPEN_BIRTH, OPEN_ESTATE, VIEWER
 
 GRAPHQL = "application/graphql-response+json"
@@ -107,11 +108,19 @@ class Onestop:
         """Standard output of the command, run in this process to save a start."""
         return commanded(*arguments, runtime=self.runtime)
 
-    def token(self, persona: str, assurance: str = "high", signed_in: int = 0, case: str | None = None) -> str:
+    def token(
+        self,
+        persona: str,
+        assurance: str = "high",
+        signed_in: int = 0,
+        case: str | None = None,
+        acting_for: str | None = None,
+    ) -> str:
         """An access token as `onestop token` prints it."""
-        key = (persona, assurance, signed_in, case)
+        key = (persona, assurance, signed_in, case, acting_for)
         if key not in self.tokens:
             narrowed = ["--case", case] if case else []
+            narrowed += ["--acting-for", acting_for] if acting_for else []
             said = f"--assurance {assurance} --signed-in {signed_in} --ttl 3600".split()
             said += ["--data", str(self.directory)]
             self.tokens[key] = self.command("token", "--persona", persona, *said, *narrowed).strip()
@@ -132,6 +141,21 @@ class Onestop:
     def as_(self, persona: str, assurance: str = "high", signed_in: int = 0) -> "Asker":
         """Somebody who asks."""
         return Asker(self, self.token(persona, assurance, signed_in))
+
+    def at_counter_of(self, official: str, applicant: str) -> "Asker":
+        """The official with the token that names the applicant beside them."""
+        return Asker(self, self.token(official, acting_for=applicant))
+
+    @contextmanager
+    def off_duty(self, official: str) -> Iterator[None]:
+        """The roster says that the official went home."""
+        staff = sector_id("ROSTER", PERSONAS[official].subject)
+        url = f"{self.controls['ROSTER']}/sandbox/duty/{staff}"
+        assert sent("PUT", url, {"onDuty": False}).status == 200
+        try:
+            yield
+        finally:
+            assert sent("PUT", url, {"onDuty": True}).status == 200
 
     def case(self, persona: str, index: int = 0) -> Any:
         """The known answers of the persona's case."""

@@ -32,6 +32,13 @@ def other_onestop(known: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
+def office(known: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Onestop]:
+    """The same, for officials: elsewhere they have no cases."""
+    with serving(tmp_path_factory.mktemp("office"), known) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def graph() -> Graph:
     """The graph as the command prints it."""
     return Graph(commanded("schema"))

@@ -75,6 +75,11 @@ STRANGERS = (
 )  # fmt: skip
 
 
+OTHER_OFFICIALS = ("other-office", "curious-official", "welfare-officer", "privacy-officer")
+PICTURES = ("EstateCase", "BirthCase", "EstateSummary", "AgencyTotal", "EstateOutlook", "Answer")
+"""What is made for the viewer out of what the viewer may see."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One coordinate of a document, and whose it is."""
@@ -224,6 +229,17 @@ def asked(onestop: Onestop, who: Entitled, how: SignIn) -> Reply:
     return onestop.as_(who.persona, how.assurance, how.ago_s).ask(DOCUMENTS[who.kind], {"id": asker.case(case)})
 
 
+def taken(onestop: Onestop, applicant: str) -> str:
+    """The id of the applicant's case, asked for at the counter of the case officer."""
+    about = onestop.case(applicant)
+    officer = onestop.at_counter_of("case-officer", applicant)
+    who = about.get("deceased") or about["child"]
+    named = {"name": who["name"], "birthDate": who["birthDate"], "registrationNumber": who["registrationNumber"]}
+    opened = officer.open_estate(deceased=named) if "deceased" in about else officer.open_birth(child=named)
+    assert opened["refusal"] is None
+    return str(opened["case"]["id"])
+
+
 @pytest.fixture(scope="module")
 def cells(graph: Graph) -> Mapping[str, Cells]:
     return {kind: Cells(graph, document) for kind, document in DOCUMENTS.items()}
@@ -269,6 +285,79 @@ def test_every_cell_of_the_decision_table_is_as_the_table_has_it(onestop: Onesto
     assert seen.total() >= 2000
     assert min(seen["shown"], seen["withheld"]) >= 500
     assert seen["masked"] > 10
+
+
+OFFICERS = (
+    Entitled("case-officer", "ESTATE", ("D15", "D16")),
+    Entitled("case-officer", "BIRTH", ("D17",)),
+)
+APPLICANTS = {"ESTATE": "heir", "BIRTH": "parent"}
+
+
+def expected_of_officer(
+    rows: Mapping[str, Mapping[str, str]], who: Entitled, how: SignIn, cell: Cell
+) -> tuple[str, str | None]:
+    """The same for the officer of a case that was taken with the applicant's consent."""
+    found = [grant for name in who.rows for grant in grants(rows, name)]
+    if how.level < found[0].level:
+        return "withheld", "STEP_UP_REQUIRED"
+    if (
+        who.kind == "BIRTH"
+        and cell.agency == rows["D18"]["agencies"]
+        and cell.sensitivity == rows["D18"]["sensitivity"]
+    ):
+        return "withheld", rows["D18"]["refusal"]
+    fitting = [each for each in found if cell.agency in each.agencies and cell.sensitivity in each.levels]
+    if not fitting or (cell.about_another and who.kind == "ESTATE"):
+        return "withheld", "OUT_OF_SCOPE"
+    if cell.coordinate == ONLY_AT_HIGH and how.level < 2:
+        return "withheld", "STEP_UP_REQUIRED"
+    return ("masked", rows["D32"]["refusal"]) if cell.third_party else ("shown", None)
+
+
+@pytest.mark.parametrize("who", OFFICERS, ids=lambda who: who.kind)
+def test_every_cell_of_an_officers_case_is_as_the_table_has_it(
+    office: Onestop, cells: Mapping[str, Cells], who: Entitled
+) -> None:
+    applicant, member = APPLICANTS[who.kind], f"{who.kind.lower()}Case"
+    case_id = taken(office, applicant)
+    own = cells[who.kind].of(office.as_(applicant).ask(DOCUMENTS[who.kind], {"id": case_id}).data)
+    others = {cell.coordinate for cell in cells[who.kind].all if cell.about_another}
+    wrong, seen = [], Counter[str]()
+    for how in SIGN_INS:
+        reply = office.as_(who.persona, how.assurance, how.ago_s).ask(DOCUMENTS[who.kind], {"id": case_id})
+        case = reply.json["data"][member]
+        withheld = {} if case is None else {each["coordinate"]: each["refusal"]["code"] for each in case["withheld"]}
+        here = cells[who.kind].of(reply.json["data"])
+        for cell in cells[who.kind].all:
+            state, code = expected_of_officer(table(), who, how, cell)
+            seen[state] += 1
+            values, said = here.get(cell, []), reply.code if case is None else withheld.get(cell.coordinate)
+            if state == "withheld" and case is not None and cell.coordinate == "EstateHealth.answer":
+                right = [each["status"] for each in values] == ["REFUSED"]  # that nobody was asked, and no more
+            elif state == "withheld":
+                right = said == code and all(value in (None, [], "UNKNOWN") for value in values)
+            else:
+                right = (said is None or cell.coordinate in others) and (
+                    state == "shown" or all(map(is_masked, values))
+                )
+                if cell.coordinate.partition(".")[0] not in {"Mandate", *PICTURES}:  # not the viewer's own
+                    right &= sorted(map(str, map(flat, values))) == sorted(map(str, map(flat, own[cell])))
+            if not right:
+                wrong.append(f"{how} {cell}: {state} {code}, but {said} {values[:3]}, and {own.get(cell, [])[:3]}")
+    assert not wrong, "\n".join(wrong[:40])
+    assert min(seen["shown"], seen["withheld"]) >= 100
+
+
+def test_what_ends_an_officers_right_ends_every_cell(office: Onestop, cells: Mapping[str, Cells]) -> None:
+    for who in OFFICERS:
+        case_id = taken(office, APPLICANTS[who.kind])
+        with office.off_duty("case-officer"):
+            refused = [office.as_("case-officer").ask(DOCUMENTS[who.kind], {"id": case_id})]
+        refused += [office.as_(each).ask(DOCUMENTS[who.kind], {"id": case_id}) for each in OTHER_OFFICIALS]
+        for reply in refused:
+            assert reply.code == "NOT_ACCESSIBLE"
+            assert {value for values in cells[who.kind].of(reply.json["data"]).values() for value in values} == {None}
 
 
 def test_who_has_no_row_sees_no_cell(onestop: Onestop, cells: Mapping[str, Cells]) -> None:

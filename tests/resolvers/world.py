@@ -47,6 +47,8 @@ from connectors.registry import (
     Register,
     RegisteredPerson,
 )
+from connectors.roster import Duty, Roster
+from connectors.transport import Unavailable
 from resolvers.documents import Document, Documents
 from resolvers.documents import Limits as DocumentLimits
 from resolvers.house import House, Limits
@@ -81,6 +83,8 @@ def person_id(name: str) -> PersonId:
 
 HUSBAND, WIFE, SON, DAUGHTER = (person_id(name) for name in ("husband", "wife", "son", "daughter"))
 FATHER, BABY, STRANGER, UNCLE = (person_id(name) for name in ("father", "baby", "stranger", "uncle"))
+OFFICER, COLLEAGUE = (person_id(name) for name in ("officer", "colleague"))
+OFFICE, MUNICIPALITY = "civil affairs", "Nowon-gu"
 
 
 # ---------------------------------------------------------------- the register
@@ -111,6 +115,8 @@ PERSONS = {
     BABY: registered(BABY, date(2026, 2, 1)),
     UNCLE: registered(UNCLE, date(1950, 1, 1), date(2026, 2, 2)),
     STRANGER: registered(STRANGER, date(1980, 1, 1)),
+    OFFICER: registered(OFFICER, date(1983, 1, 1)),
+    COLLEAGUE: registered(COLLEAGUE, date(1984, 1, 1)),
 }
 
 
@@ -121,7 +127,7 @@ def born_to(child: PersonId, mother: PersonId, father: PersonId | None = None) -
 
 FAMILY = FamilyRegister(
     subject=WIFE,
-    persons={name: each for name, each in PERSONS.items() if name not in {UNCLE, STRANGER}},
+    persons={name: each for name, each in PERSONS.items() if name not in {UNCLE, STRANGER, OFFICER, COLLEAGUE}},
     parentage=(
         *born_to(SON, WIFE, HUSBAND),
         *born_to(DAUGHTER, WIFE, HUSBAND),
@@ -141,6 +147,30 @@ STRANGERS = replace(
     parentage=(Parentage(UNCLE, STRANGER, ParentRelation.FATHER, custody=False),),
     marriages=(),
 )
+
+
+ALONE = replace(STRANGERS, persons={}, parentage=())
+
+
+class FakeRoster:
+    """Knows both officials, who are at work. `silent` answers nobody."""
+
+    def __init__(self) -> None:
+        here = Duty(OFFICE, MUNICIPALITY, frozenset({"ESTATE", "BIRTH"}), on_duty=True)
+        self.staff: dict[PersonId, Duty] = {OFFICER: here, COLLEAGUE: here}
+        self.silent = False
+        self.asked = 0
+
+    async def duty(self, official: PersonId, purpose: str) -> Duty | None:
+        del purpose
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.silent:
+            raise Unavailable("TIMEOUT", 9)
+        return self.staff.get(official)
+
+    def send_home(self, official: PersonId) -> None:
+        self.staff[official] = replace(self.staff[official], on_duty=False)
 
 
 class FakeRegister:
@@ -174,7 +204,8 @@ class FakeRegister:
             raise self.raises
         if self.silent:
             return Answered(None, answer_of(Agency.REGISTRY, AnswerStatus.UNAVAILABLE, inquiry.now, retry=7))
-        of = self.strangers if subject in self.strangers.persons else self.family
+        of = next((each for each in (self.strangers, self.family) if subject in each.persons), ALONE)
+        of = replace(of, persons={subject: PERSONS[subject], **of.persons})
         return Answered(replace(of, subject=subject), answer_of(Agency.REGISTRY, AnswerStatus.COMPLETE, inquiry.now))
 
     async def lookup(
@@ -316,6 +347,7 @@ class World:
     house: House
     graph: Graph
     register: FakeRegister
+    roster: FakeRoster
     estate: Mapping[Agency, FakeAgency]
     birth: Mapping[Agency, FakeAgency]
     log: AccessLog
@@ -423,7 +455,7 @@ async def world_in(folder: Path, *, busy_ms: int = 1000, **changed: Any) -> Asyn
     """A world whose stores lie in the folder; `changed` replaces parts of the house."""
     time = [NOW]
     ids = Ids(SANDBOX_ROOT)
-    register = FakeRegister(ids)
+    register, roster = FakeRegister(ids), FakeRoster()
     estate, birth = agencies(EstateCase), agencies(BirthCase)
     keys = Keys(master=bytes(range(32)), signing=Ed25519PrivateKey.from_private_bytes(bytes(32)))
     alarms: list[str] = []
@@ -441,6 +473,7 @@ async def world_in(folder: Path, *, busy_ms: int = 1000, **changed: Any) -> Asyn
             "cases": cases,
             "log": log,
             "registry": cast("Register", register),
+            "roster": cast("Roster", roster),
             "estate": {agency: fake.connector for agency, fake in estate.items()},
             "birth": {agency: fake.connector for agency, fake in birth.items()},
             "kept": AESGCM(bytes(32)),
@@ -453,5 +486,5 @@ async def world_in(folder: Path, *, busy_ms: int = 1000, **changed: Any) -> Asyn
         }
         house = House(**parts | changed)
         graph = Graph(CORE, Documents(CORE, DocumentLimits()), house)
-        yield World(house, graph, register, estate, birth, log, time)
+        yield World(house, graph, register, roster, estate, birth, log, time)
         assert alarms == []

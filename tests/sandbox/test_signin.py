@@ -371,6 +371,10 @@ async def test_nothing_else_is_exchanged(signin: SignIn) -> None:
         ({"subject_token": None}, "invalid_grant"),
         ({"subject_token": signin.access_token("heir", ttl=timedelta(seconds=-1))}, "invalid_grant"),
         ({"subject_token": signin.access_token("heir", client_id="sandbox-app")}, "invalid_grant"),
+        (
+            {"subject_token": signin.access_token("heir", auth_time=signin.clock() - timedelta(minutes=16))},
+            "invalid_grant",
+        ),
         ({"subject_token": signin.access_token("heir", audience="https://x.invalid")}, "invalid_grant"),
         ({"subject_token_type": "urn:ietf:params:oauth:token-type:id_token"}, "invalid_request"),
         ({"actor_token_type": None}, "invalid_request"),

@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema.access import AccessEntry, AccessEntryConnection, AccessFilter
 from schema.birth import BirthCase
 from schema.case import (
+    BreakGlassInput,
     CaseUpdate,
     GrantProxyInput,
     MandatePayload,
@@ -37,6 +38,7 @@ class Query:
         arguments=[
             argument("estate", OpenEstateCaseInput, default=strawberry.UNSET, description="-"),
             argument("birth", OpenBirthCaseInput, default=strawberry.UNSET, description="-"),
+            argument("emergency", BreakGlassInput, default=strawberry.UNSET, description="-"),
         ],
     )
     request_answers: RequestAnswersPayload = fetched(

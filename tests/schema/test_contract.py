@@ -40,8 +40,6 @@ NOT_YET_TYPES = {
     *("Finding", "FindingRule", "Severity", "FindingState", "FindingStep", "FindingConnection", "FindingEdge"),
     *("FindingFilter", "FindingVerdict", "FindingPayload"),
     *("RequestExplanationInput", "ExplainAccessInput", "CloseFindingInput"),
-    # emergencies
-    "BreakGlassInput",
 }
 NOT_YET_FIELDS = {"BirthCase.entitlements", "BirthCase.applications"}
 

@@ -6,7 +6,7 @@ from alembic import op
 from cases import tables
 
 revision = "findings"
-down_revision = "facts"
+down_revision = "offices"
 
 STATES = "'OPEN', 'EXPLANATION_REQUESTED', 'EXPLAINED', 'JUSTIFIED', 'VIOLATION'"
 KEPT = ("finding", "finding_noticed", "finding_step")
