@@ -21,6 +21,11 @@ class Told:
     failed: set[Coordinate] = field(default_factory=set)
     records: dict[str, set[str]] = field(default_factory=dict)
 
+    @property
+    def coordinates(self) -> set[Coordinate]:
+        """All of them."""
+        return self.disclosed | self.null | self.empty | self.failed
+
 
 @dataclass(frozen=True, slots=True)
 class Below:

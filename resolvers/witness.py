@@ -158,9 +158,11 @@ class Witness:
             return
         told = Told()
         columns.look(items, sources, told, answered=place.answered)
+        if not (told.coordinates or told.records):
+            return
         withheld: set[Coordinate] = set()
         if ruled is not None:
-            for coordinate in told.disclosed | told.empty | told.null | told.failed:
+            for coordinate in told.coordinates:
                 if coordinate.partition(".")[0] not in INHERITS and ruled.withholds(coordinate, subject.part):
                     withheld.add(coordinate)
             for coordinate in withheld & (told.disclosed | told.empty):
