@@ -6,7 +6,7 @@ case's person, an heir, a parent ...), so that one set look-up tells what may be
 matter: two ways to one region are one region.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -91,10 +91,28 @@ class Plan:
     fields: "Fields"
     compiled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """Projections of its selections (resolvers/execution.py), by type and nodes: none depends on who asks."""
+    asked: dict[Any, frozenset[Coordinate]] = field(default_factory=dict, compare=False, repr=False)
+    needed: dict[Any, list[tuple[Read, Need]]] = field(default_factory=dict, compare=False, repr=False)
 
     def coordinates(self, region: Region, part: Part | None = None) -> frozenset[Coordinate]:
         """All coordinates of a region (and part)."""
-        return frozenset(read.coordinate for read in self.reads.get(region, ()) if part is None or read.part is part)
+        found = self.asked.get((region, part))
+        if found is None:
+            found = self.asked[region, part] = frozenset(
+                read.coordinate for read in self.reads.get(region, ()) if part is None or read.part is part
+            )
+        return found
+
+    def needs(self, region: Region, of: Region) -> Sequence[tuple[Read, Need]]:
+        """What is read in a region, in order, with what the decision table has to allow for it as read in `of`."""
+        found = self.needed.get((region, of))
+        if found is None:
+            found = self.needed[region, of] = [
+                (read, needed)
+                for read in sorted(self.reads.get(region, ()), key=lambda read: (read.coordinate, read.part.value))
+                if not read.inherited and (needed := need(read, of)) is not None
+            ]
+        return found
 
     @property
     def asks_nobody(self) -> bool:
