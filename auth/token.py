@@ -9,8 +9,9 @@ only, and that in the sandbox only.
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from joserfc import jws
@@ -32,6 +33,7 @@ LEEWAY = timedelta(seconds=10)
 AHEAD = timedelta(seconds=60)
 _FOREIGN_KEYS = frozenset({"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit"})
 _LONGEST = 8192
+_REMEMBERED = 4096
 _SUBJECT = re.compile(r"[a-z2-7]{26}")
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -66,6 +68,8 @@ class TokenCheck:
     keys: Keys
     once: dpop.Once
     bearer_allowed: bool
+    _verified: dict[bytes, KeySet] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By the hash of a token, the keys that its signature verified with: the oldest go first."""
 
     async def viewer(self, authorization: str | None, now: datetime, shown: dpop.Shown | None = None) -> Viewer:
         """Who the `Authorization` header speaks for; raises `UnauthenticatedError`, which never quotes the token.
@@ -138,13 +142,23 @@ class TokenCheck:
         kid = header.get("kid")
         if not isinstance(kid, str) or not kid:
             raise UnauthenticatedError("The token must name its key (kid).")
+        self._verify(unverified, token, await self.keys(kid))
+        return _mapping(unverified.payload)
+
+    def _verify(self, unverified: jws.CompactSignature, token: str, keys: KeySet) -> None:
+        """Once for the very keys a token verified with; time, audience and proof are looked at every time."""
+        digest = sha256(token.encode("ascii")).digest()
+        if self._verified.get(digest) is keys:
+            return
         try:
-            genuine = jws.validate_compact(unverified, await self.keys(kid), list(ALGORITHMS))
+            genuine = jws.validate_compact(unverified, keys, list(ALGORITHMS))
         except (JoseError, ValueError):
             genuine = False
         if not genuine:
             raise UnauthenticatedError("The token's signature does not verify with the issuer's keys.")
-        return _mapping(unverified.payload)
+        while len(self._verified) >= _REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = keys
 
     def _viewer(self, claims: dict[str, Any], now: datetime) -> Viewer:
         if claims.get("iss") != self.issuer:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -229,10 +230,16 @@ def _forgotten(task: "asyncio.Task[Any]") -> None:
 
 def of_owners(table: sa.Table, owners: Sequence[SectorId], coordinates: frozenset[str]) -> sa.Select[Any]:
     """Rows of those owners, one more of each than anybody has; without the columns that may not be read."""
+    return _of_owners(table, coordinates).params(owners=sorted(set(owners)))
+
+
+@lru_cache(maxsize=256)
+def _of_owners(table: sa.Table, coordinates: frozenset[str]) -> sa.Select[Any]:
+    """The statement with its owners left open: making it takes longer than running it."""
     readable = {column for coordinate in coordinates for column in READ_BY.get(coordinate, ())}
     place = sa.func.row_number().over(partition_by=table.c.owner).label("place_")
     columns = [column for column in table.c if column not in _WITHHELD or column in readable]
-    numbered = sa.select(*columns, place).where(table.c.owner.in_(sorted(set(owners)))).subquery()
+    numbered = sa.select(*columns, place).where(table.c.owner.in_(sa.bindparam("owners", expanding=True))).subquery()
     names = [numbered.c[column.name] for column in columns]
     return sa.select(*names).where(numbered.c.place_ <= guard.RECORD_LIMIT + 1)
 

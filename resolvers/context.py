@@ -30,7 +30,7 @@ from resolvers import authority, errors, officials, powers
 from resolvers.authority import Claim, Succession
 from resolvers.house import House
 from resolvers.operation_types import Asked
-from resolvers.plan import Part, Plan, Read, Region, need
+from resolvers.plan import Part, Plan, Read, Region
 from resolvers.recording import Completed
 from schema.answer import Answer, AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose, Refusal, RefusalCode, Withheld
@@ -73,6 +73,7 @@ class Shown:
         self._ruling = ruling
         self._verdicts: dict[tuple[Coordinate, Part], Verdict] = {}
         self._refused: dict[tuple[Coordinate, Part], tuple[Sensitivity, RefusalCode]] = {}
+        self._allowed: dict[Part, frozenset[Coordinate]] = {}
         for read, needed in reads:
             verdict = ruling[needed]
             self._verdicts[read.coordinate, read.part] = verdict
@@ -89,7 +90,12 @@ class Shown:
 
     def allowed(self, part: Part) -> frozenset[Coordinate]:
         """The coordinates that may be shown of this part."""
-        return frozenset(c for c, p in self._verdicts if p is part and (c, p) not in self._refused)
+        found = self._allowed.get(part)
+        if found is None:
+            found = self._allowed[part] = frozenset(
+                c for c, p in self._verdicts if p is part and (c, p) not in self._refused
+            )
+        return found
 
     def still(self, power: Power, policies: Policies) -> bool:
         """Whether a power shows everything that this ruling showed."""
@@ -383,12 +389,7 @@ class Context:
         places = [(region, region) for region in regions]
         if mandates is not None:
             places.append((Region.MANDATE, mandates))
-        reads = [
-            (read, needed)
-            for region, of in places
-            for read in sorted(self.plan.reads.get(region, ()), key=lambda read: (read.coordinate, read.part.value))
-            if not read.inherited and (needed := need(read, of)) is not None
-        ]
+        reads = [each for region, of in places for each in self.plan.needs(region, of)]
         ruling = power.ruling(self.house.policies, [needed for _, needed in reads])
         return Shown(power, reads, ruling, always, frame=mandates is not None)
 

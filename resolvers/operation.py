@@ -25,6 +25,7 @@ from auth.viewer import Viewer
 from resolvers import errors
 from resolvers.context import Attempt, Context, Hand
 from resolvers.documents import Documents
+from resolvers.execution import ProjectingExecutor
 from resolvers.house import House
 from resolvers.operation_types import Asked, Reply
 from resolvers.plan import Part, Plan, Plans, Region
@@ -51,7 +52,8 @@ log = structlog.get_logger()
 class Graph:
     """The engine behind serving: answers operations of one schema for one house."""
 
-    def __init__(self, schema: GraphQLSchema, documents: Documents, house: House) -> None:
+    def __init__(self, schema: GraphQLSchema, documents: Documents, house: House, *, fast_path: bool = True) -> None:
+        self._executor = ProjectingExecutor if fast_path else RecordingExecutor
         self._schema = schema
         self._house = house
         self._plans = Plans(schema, house.disclosed)
@@ -163,7 +165,7 @@ class Graph:
             context_value=context,
             variable_values=asked.variables,
             operation_name=asked.operation_name,
-            executor_class=RecordingExecutor if context is not None else None,
+            executor_class=self._executor if context is not None else None,
         )
         return result if isinstance(result, ExecutionResult) else await result
 

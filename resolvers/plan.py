@@ -6,8 +6,8 @@ case's person, an heir, a parent ...), so that one set look-up tells what may be
 matter: two ways to one region are one region.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -89,10 +89,30 @@ class Plan:
     root: GraphQLObjectType
     reads: Mapping[Region, frozenset[Read]]
     fields: "Fields"
+    compiled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Projections of its selections (resolvers/execution.py), by type and nodes: none depends on who asks."""
+    asked: dict[Any, frozenset[Coordinate]] = field(default_factory=dict, compare=False, repr=False)
+    needed: dict[Any, list[tuple[Read, Need]]] = field(default_factory=dict, compare=False, repr=False)
 
     def coordinates(self, region: Region, part: Part | None = None) -> frozenset[Coordinate]:
         """All coordinates of a region (and part)."""
-        return frozenset(read.coordinate for read in self.reads.get(region, ()) if part is None or read.part is part)
+        found = self.asked.get((region, part))
+        if found is None:
+            found = self.asked[region, part] = frozenset(
+                read.coordinate for read in self.reads.get(region, ()) if part is None or read.part is part
+            )
+        return found
+
+    def needs(self, region: Region, of: Region) -> Sequence[tuple[Read, Need]]:
+        """What is read in a region, in order, with what the decision table has to allow for it as read in `of`."""
+        found = self.needed.get((region, of))
+        if found is None:
+            found = self.needed[region, of] = [
+                (read, needed)
+                for read in sorted(self.reads.get(region, ()), key=lambda read: (read.coordinate, read.part.value))
+                if not read.inherited and (needed := need(read, of)) is not None
+            ]
+        return found
 
     @property
     def asks_nobody(self) -> bool:
@@ -235,6 +255,10 @@ class Fields:
         return tuple(self._schema.get_possible_types(type_)) if is_abstract_type(type_) else ()
 
 
+VARIANTS = 64
+"""Plans of one document that are kept: every condition doubles them."""
+
+
 class Plans:
     """Plans by document; they go when their document is forgotten."""
 
@@ -249,11 +273,15 @@ class Plans:
         names = self._conditions.get(document)
         if names is None:
             names = self._conditions[document] = condition_variables(document.node)
-        conditions = {name: bool(variables[name]) for name in sorted(names) if name in variables}
+        # A null is no condition: it fails when it is met, so that its plan must not be that of a false one.
+        values = {name: variables[name] for name in sorted(names) if name in variables}
+        conditions = {name: bool(value) for name, value in values.items()}
         by_key = self._plans.setdefault(document, {})
-        key = (id(operation), tuple(conditions.items()))
+        key = (id(operation), tuple(values.items()))
         plan = by_key.get(key)
         if plan is None:
+            if len(by_key) >= VARIANTS:
+                by_key.clear()
             plan = by_key[key] = self._made(document, operation, conditions)
         return plan
 
@@ -288,22 +316,22 @@ class Plans:
         reads: dict[Region, set[Read]],
         seen: set[Any],
     ) -> None:
-        for field in collected.values():
-            if field.name.startswith("__"):
+        for each in collected.values():
+            if each.name.startswith("__"):
                 continue
             shared = parent.name in INHERITS
-            disclosed = inherited if shared else self._disclosed.get(field.coordinate)
-            leaf = not is_composite_type(field.type)
+            disclosed = inherited if shared else self._disclosed.get(each.coordinate)
+            leaf = not is_composite_type(each.type)
             if region is not None and part is not None:
-                reads.setdefault(region, set()).add(Read(field.coordinate, part, disclosed, leaf, shared))
-            inner_part = moved(field.coordinate, part) if part else None
-            for object_type in fields.objects(field.type):
-                key = (tuple(map(id, field.nodes)), object_type.name, region, inner_part, disclosed)
+                reads.setdefault(region, set()).add(Read(each.coordinate, part, disclosed, leaf, shared))
+            inner_part = moved(each.coordinate, part) if part else None
+            for object_type in fields.objects(each.type):
+                key = (tuple(map(id, each.nodes)), object_type.name, region, inner_part, disclosed)
                 if key in seen:
                     continue
                 seen.add(key)
                 inner_region, inner = entered(object_type.name, region, inner_part)
-                below = fields.of(object_type, field.nodes)
+                below = fields.of(object_type, each.nodes)
                 self._visit(fields, below, object_type, inner_region, inner, disclosed, reads, seen)
 
 

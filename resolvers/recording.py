@@ -4,12 +4,15 @@ Only the objects that decide whose datum a leaf is, and the records that are cou
 answer. Nothing is done per leaf.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLResolveInfo
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from resolvers.columns import Columns
 
 RECORD_KEYS = {
     "LandParcel": "pnu",
@@ -34,8 +37,17 @@ RECORD_KEYS = {
 }
 """Types whose objects are records of an agency, with what tells one from another."""
 
-Completed = dict[tuple[str | int, ...], tuple[str, Any]]
-"""Path in the answer to the object's type and the object itself."""
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """A value whose whole selection was projected, with the schema value it was made from."""
+
+    columns: Columns
+    source: Any
+
+
+Completed = dict[tuple[str | int, ...], tuple[str, Any] | Projected]
+"""Path in the answer to the object's type and the object itself, or to what was projected there as a whole."""
 
 NOTED = frozenset(
     {

@@ -3,17 +3,20 @@
 A leaf that is not null was *disclosed*. A null or an empty list at a place that was answered still tells that there
 is nothing: *null*. A null where an agency did not answer is *failed*, and one that the ruling took out is *withheld*.
 A withheld coordinate with a value is a defect of ours: `Leak`, and nothing is sent.
+
+What was projected (resolvers/execution.py) is read by column, not leaf by leaf.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from graphql import GraphQLObjectType, is_composite_type
 
+from resolvers.columns import Columns, Told, flat
 from resolvers.plan import Collected, Part, Plan, Region, entered, moved
-from resolvers.recording import RECORD_KEYS, Completed
+from resolvers.recording import NOTED, RECORD_KEYS, Completed, Projected
 from schema.answer import AnswerStatus
 from schema.disclosure import INHERITS
 from schema.identifiers import CaseId, PersonId
@@ -120,12 +123,15 @@ class Witness:
             self._composite(value, field_, path, place)
 
     def _composite(self, value: Any, field_: Collected, path: tuple[str | int, ...], place: _Place) -> None:
+        noted = self._completed.get(path)
+        if isinstance(noted, Projected):
+            self._projected(value, field_, noted, place)
+            return
         if isinstance(value, list):
             for index, item in enumerate(value):
                 if item is not None:
                     self._composite(item, field_, (*path, index), place)
             return
-        noted = self._completed.get(path)
         types = self._plan.fields.objects(field_.type)
         type_ = types[0] if noted is None else next(t for t in types if t.name == noted[0])
         inner = self._place(type_.name, field_.coordinate, noted[1] if noted else None, place)
@@ -133,6 +139,41 @@ class Witness:
             key = getattr(noted[1], RECORD_KEYS[type_.name])
             self.seen[inner.subject].records[type_.name].add(str(getattr(key, "name", key)))
         self._object(value, type_, self._plan.fields.of(type_, field_.nodes), path, inner)
+
+    def _projected(self, value: Any, field_: Collected, noted: Projected, place: _Place) -> None:
+        """All that was projected at one place; objects that stand for somebody are looked at one by one."""
+        columns = noted.columns
+        items, sources = flat([value], [noted.source])
+        if columns.record is not None or columns.type_name not in NOTED:
+            self._told(columns, items, sources, place)
+            return
+        for item, source in zip(items, sources, strict=True):
+            self._told(columns, [item], [source], self._place(columns.type_name, field_.coordinate, source, place))
+
+    def _told(
+        self, columns: Columns, items: Sequence[Mapping[str, Any]], sources: Sequence[Any], place: _Place
+    ) -> None:
+        subject, ruled = place.subject, place.ruled
+        if subject is None or not items:
+            return
+        told = Told()
+        columns.look(items, sources, told, answered=place.answered)
+        if not (told.coordinates or told.records):
+            return
+        withheld: set[Coordinate] = set()
+        if ruled is not None:
+            for coordinate in told.coordinates:
+                if coordinate.partition(".")[0] not in INHERITS and ruled.withholds(coordinate, subject.part):
+                    withheld.add(coordinate)
+            for coordinate in withheld & (told.disclosed | told.empty):
+                raise Leak(coordinate)
+        seen = self.seen[subject]
+        seen.disclosed |= told.disclosed
+        seen.null |= (told.null - withheld) | told.empty
+        seen.failed |= told.failed - withheld
+        seen.withheld |= withheld
+        for type_name, keys in told.records.items():
+            seen.records[type_name] |= keys
 
     def _place(self, type_name: str, via: Coordinate, source: Any, place: _Place) -> _Place:
         """Whose data lies inside an object."""

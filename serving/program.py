@@ -232,7 +232,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         poller = asyncio.create_task(deferred.poll_forever(house))
         stack.callback(poller.cancel)
         endpoint = Endpoint(
-            Graph(core, documents, house),
+            Graph(core, documents, house, fast_path=settings.fast_path),
             limits=settings.limits,
             metrics=metrics,
             drain=drain,

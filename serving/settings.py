@@ -58,6 +58,7 @@ NAMES: Final = frozenset(
         "ONESTOP_DEADLINE_MS",
         "ONESTOP_TRUSTED_DOCUMENTS",
         "ONESTOP_INTROSPECTION",
+        "ONESTOP_FAST_PATH",
         "ONESTOP_IN_FLIGHT",
         "ONESTOP_ADMIN_LISTEN",
         *(f"{name}_FILE" for name in SECRETS),
@@ -113,6 +114,7 @@ class Settings:
     deadline_ms: int = 8000
     trusted_documents: bool = False
     introspection: bool = True
+    fast_path: bool = True
     admin_listen: tuple[str, int] | None = None
     agencies: Mapping[str, AgencySettings] = field(default_factory=lambda: dict.fromkeys(AGENCIES, AgencySettings()))
     roster: AgencySettings = field(default_factory=AgencySettings)
@@ -160,6 +162,7 @@ class Settings:
             deadline_ms=given.taken("ONESTOP_DEADLINE_MS", _between(1, 600_000), 8000),
             trusted_documents=given.taken("ONESTOP_TRUSTED_DOCUMENTS", _switch, production),
             introspection=given.taken("ONESTOP_INTROSPECTION", _switch, not production),
+            fast_path=given.taken("ONESTOP_FAST_PATH", _switch, True),
             admin_listen=given.taken("ONESTOP_ADMIN_LISTEN", _loopback, None),
             agencies=agencies,
             roster=roster,
@@ -257,6 +260,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_DEADLINE_MS": settings.deadline_ms,
         "ONESTOP_TRUSTED_DOCUMENTS": "on" if settings.trusted_documents else "off",
         "ONESTOP_INTROSPECTION": "on" if settings.introspection else "off",
+        "ONESTOP_FAST_PATH": "on" if settings.fast_path else "off",
         "ONESTOP_IN_FLIGHT": settings.limits.in_flight,
         "ONESTOP_ADMIN_LISTEN": "{}:{}".format(*settings.admin_listen) if settings.admin_listen else None,
     }

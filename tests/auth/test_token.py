@@ -265,6 +265,25 @@ async def test_a_token_is_refused_while_the_issuers_keys_cannot_be_had() -> None
         )
 
 
+async def test_a_token_that_was_good_is_good_no_longer_than_its_time_its_keys_and_its_signature() -> None:
+    keys = [PUBLISHED]
+
+    async def current(_kid: str) -> KeySet:
+        return keys[0]
+
+    check = TokenCheck(ISSUER, AUDIENCE, current, never, bearer_allowed=True)
+    token = signed(claims())
+    for _ in range(2):
+        assert (await check.viewer(f"Bearer {token}", NOW)).person == SUBJECT
+    with pytest.raises(UnauthenticatedError):
+        await check.viewer(f"Bearer {token}", NOW + timedelta(seconds=311))
+    with pytest.raises(UnauthenticatedError):  # the same words, signed by somebody else
+        await check.viewer(f"Bearer {token.rpartition('.')[0]}.{signed(claims(), STRANGER).rpartition('.')[2]}", NOW)
+    keys[0] = KeySet([ED])
+    with pytest.raises(UnauthenticatedError):
+        await check.viewer(f"Bearer {token}", NOW)
+
+
 @pytest.mark.parametrize(
     ("acr", "assurance"),
     [

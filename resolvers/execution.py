@@ -1,0 +1,407 @@
+"""The fast way through a selection that only reads what a value already holds.
+
+Where a selection on a concrete type reads nothing but plain attributes (leaf values, other such objects, lists of
+them) and methods that compute a leaf from these, one function is generated that turns the schema value into the part
+of the answer. It is made once for each plan, type and selection, and knows the good case only. At any surprise (a
+null where none may be, a value of another class, something to await, a property that raises) it gives up, and
+graphql-core completes that value: errors, their paths and how nulls spread are graphql-core's own. What a document
+selects is collected by graphql-core too, so that aliases, fragments, merged fields and conditions are its reading.
+
+graphql-core calls the methods that are overridden here internal; the tests hold both ways against each other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, EnumMeta
+from typing import Any, Final, Protocol
+
+from graphql import (
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLFloat,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLLeafType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    GraphQLScalarType,
+    GraphQLString,
+    Undefined,
+    default_field_resolver,
+    get_named_type,
+    is_leaf_type,
+)
+from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, collect_subfields
+from graphql.execution.values import get_argument_values
+from graphql.pyutils import Path, is_awaitable
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.field import StrawberryField
+
+from resolvers.columns import Below, Columns
+from resolvers.recording import NOTED, RECORD_KEYS, Projected, RecordingExecutor
+from schema.scalars import SCALARS, WON_LIMIT, Coordinate, Won
+
+DEFINITION: Final = "strawberry-definition"
+TRIES: Final = 16
+"""How often a projection may give up more than it works before it is not tried any more."""
+
+
+class GivenUp(Exception):
+    """A value that graphql-core has to complete."""
+
+
+class NotPlain(Exception):
+    """A selection that cannot be compiled."""
+
+
+@dataclass(slots=True)
+class Projection:
+    """A compiled selection. `tries` goes down with every value it gives up on."""
+
+    project: Callable[[Any], Any]
+    columns: Columns
+    tries: int = TRIES
+
+
+class Compiling(Protocol):
+    """What the compiler asks of an executor."""
+
+    schema: Any
+    fragments: Any
+    variable_values: Any
+    operation: Any
+    hide_suggestions: bool
+    field_resolver: Any
+
+
+class ProjectingExecutor(RecordingExecutor):
+    """The recording executor, faster."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        ordinary = self.error_propagation and self.abort_signal is None and self.middleware_manager is None
+        self._compiled: dict[Any, Projection | None] | None = self.context_value.plan.compiled if ordinary else None
+        self._given_up: Path | None = None
+
+    def complete_value(
+        self,
+        return_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        """By a projection where there is one and it works."""
+        if result is not None and path is not self._given_up and position_context is None:
+            projection = self._projection(return_type, field_details_list)
+            if projection is not None:
+                try:
+                    completed = projection.project(result)
+                except Exception:  # whatever it is, graphql-core meets it again and says it in its own words
+                    projection.tries -= 1
+                    self._given_up = path
+                else:
+                    projection.tries = TRIES
+                    self.context_value.completed[tuple(path.as_list())] = Projected(projection.columns, result)
+                    return completed
+        return super().complete_value(return_type, field_details_list, info, path, result, position_context)
+
+    def _projection(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Projection | None:
+        if self._compiled is None:
+            return None
+        # Types live as long as the schema and nodes as long as the plan, so that both can be told by their ids.
+        key = (id(type_), *[id(each.node) for each in details])
+        try:
+            projection = self._compiled[key]
+        except KeyError:
+            projection = self._compiled[key] = compiled(self, type_, details)
+        return projection if projection is not None and projection.tries > 0 else None
+
+
+def compiled(executor: Compiling, type_: GraphQLOutputType, details: FieldDetailsList) -> Projection | None:
+    """The projection of a selection, None where it is not plain."""
+    named = get_named_type(type_)
+    if not isinstance(named, GraphQLObjectType):
+        return None
+    source = Source(executor)
+    try:
+        if source.defers(details):
+            return None
+        expression, columns = source.present(unwrapped(type_)[0], details, "value", "value", root=True)
+        code = compile(f"def project(value):\n    return {expression}\n", f"<{named.name}>", "exec")
+    except (NotPlain, SyntaxError, RecursionError, MemoryError):
+        return None
+    exec(code, source.names)  # noqa: S102 - of attribute names, which are identifiers, and of names of the schema, quoted
+    return Projection(source.names["project"], columns)
+
+
+class Source:
+    """The text of one projection in the making, with the constants it names."""
+
+    def __init__(self, executor: Compiling) -> None:
+        self._executor = executor
+        self._count = 0
+        self.names: dict[str, Any] = {"give_up": _give_up, "listed": _listed}
+
+    def constant(self, value: Any) -> str:
+        name = self.variable("c")
+        self.names[name] = value
+        return name
+
+    def variable(self, letter: str = "v") -> str:
+        self._count += 1
+        return f"{letter}{self._count}"
+
+    @staticmethod
+    def defers(details: FieldDetailsList) -> bool:
+        """Whether something is said of these fields that only graphql-core understands."""
+        return any(
+            each.defer_usage is not None
+            or each.fragment_variable_values is not None
+            or any(directive.name.value not in {"skip", "include"} for directive in each.node.directives or ())
+            for each in details
+        )
+
+    # ------------------------------------------------------------ values
+    # `first` is an expression that gives the value and binds it to the variable `value`; it is evaluated before that.
+
+    def present(
+        self, type_: GraphQLOutputType, details: FieldDetailsList, first: str, value: str, *, root: bool = False
+    ) -> tuple[str, Columns]:
+        """Completing a value that is not null, for a composite type that is not wrapped in non-null."""
+        if isinstance(type_, GraphQLList):
+            item = self.variable()
+            inner, nullable = unwrapped(type_.of_type)
+            each, columns = self.present(inner, details, item, item, root=root)
+            return self.each(each, item, first, nullable=nullable), columns
+        if isinstance(type_, GraphQLObjectType):
+            return self.object(type_, details, first, value, root=root)
+        raise NotPlain(type_)
+
+    @staticmethod
+    def each(expression: str, item: str, first: str, *, nullable: bool) -> str:
+        """A list of what the expression makes of each item."""
+        if nullable:
+            expression = f"(None if {item} is None else {expression})"
+        return f"[{expression} for {item} in listed({first})]"
+
+    def object(
+        self, type_: GraphQLObjectType, details: FieldDetailsList, first: str, value: str, *, root: bool
+    ) -> tuple[str, Columns]:
+        """An object of exactly the type's class. Who stands for somebody's data is noted, so has to be the root."""
+        if not root and type_.name in NOTED and type_.name not in RECORD_KEYS:
+            raise NotPlain(type_)
+        known = f"{bound(first, value)}.__class__ is {self.constant(plain_class(type_))}"
+        if type_.is_type_of is not None:  # Strawberry's own; what was cast to another type has the same class
+            known += f" and {self.constant(type_.is_type_of)}({value}, None)"
+        shown, columns = self.fields(type_, details, value)
+        return f"({shown} if {known} else give_up())", columns
+
+    def fields(self, type_: GraphQLObjectType, details: FieldDetailsList, access: str) -> tuple[str, Columns]:
+        """The fields of a known object, as a dictionary."""
+        executor = self._executor
+        collected: CollectedFields = collect_subfields(
+            executor.schema,
+            executor.fragments,
+            executor.variable_values,
+            executor.operation,
+            type_,
+            details,
+            executor.hide_suggestions,
+        )
+        if collected.new_defer_usages:
+            raise NotPlain(type_)
+        shown: list[str] = []
+        sure: set[Coordinate] = set()
+        open_: list[tuple[str, Coordinate]] = []
+        below: list[Below] = []
+        for key, group in collected.grouped_field_set.items():
+            if self.defers(group):
+                raise NotPlain(key)
+            name = group[0].node.name.value
+            if name == "__typename":
+                shown.append(f"{key!r}: {type_.name!r}")
+                continue
+            definition = executor.schema.get_field(type_, name)
+            if definition is None:
+                raise NotPlain(name)
+            expression, under = self.field(definition, group, access)
+            shown.append(f"{key!r}: {expression}")
+            if under is not None:
+                below.append(Below(key, definition.extensions[DEFINITION].python_name, under))
+            coordinate = Coordinate(f"{type_.name}.{name}")
+            inner, nullable = unwrapped(definition.type)
+            if not nullable and not isinstance(inner, GraphQLList):
+                sure.add(coordinate)
+            else:
+                open_.append((key, coordinate))
+        record = RECORD_KEYS.get(type_.name)
+        keyed = record is not None or any(each.columns.keyed for each in below)
+        columns = Columns(type_.name, record, frozenset(sure), tuple(open_), tuple(below), keyed)
+        return "{" + ", ".join(shown) + "}", columns
+
+    def field(self, definition: GraphQLField, group: FieldDetailsList, access: str) -> tuple[str, Columns | None]:
+        """The value of one field of the object `access`, with its columns if it leads to objects."""
+        inner, nullable = unwrapped(definition.type)
+        read, value = self.read(definition, group, access), self.variable()
+        first = value if nullable else read
+        columns: Columns | None = None
+        if is_leaf_type(get_named_type(inner)):
+            present = self.leaves(inner, first, value)
+        else:
+            try:
+                present, columns = self.present(inner, group, first, value)
+            except NotPlain:
+                present = self.absent(inner, first, value, nullable=nullable)
+        return (f"(None if ({value} := {read}) is None else {present})" if nullable else present), columns
+
+    @staticmethod
+    def absent(type_: GraphQLOutputType, first: str, value: str, *, nullable: bool) -> str:
+        """A field whose selection is not plain, such as one that is nearly always an empty list."""
+        if isinstance(type_, GraphQLList):
+            return f"([] if {bound(first, value)}.__class__ is list and not {value} else give_up())"
+        if nullable:
+            return "give_up()"
+        raise NotPlain(type_)
+
+    def read(self, definition: GraphQLField, group: FieldDetailsList, access: str) -> str:
+        """How Strawberry comes by the value: from an attribute, or from a method of the object."""
+        said = definition.extensions.get(DEFINITION)
+        if (
+            not isinstance(said, StrawberryField)
+            or type(said).get_result is not StrawberryField.get_result
+            or said.extensions
+            or said.is_subscription
+            or not said.python_name.isidentifier()
+            or self._executor.field_resolver is not default_field_resolver
+        ):
+            raise NotPlain(definition)
+        if said.is_basic_field:
+            if (
+                definition.args
+                or not getattr(definition.resolve, "_is_default", False)
+                or said.default_resolver is not getattr
+            ):
+                raise NotPlain(definition)
+            return f"{access}.{said.python_name}"
+        resolver = said.base_resolver
+        if (
+            resolver is None
+            or resolver.is_async
+            or resolver.info_parameter is not None
+            or resolver.parent_parameter is not None
+            or resolver.self_parameter is None
+            or not is_leaf_type(get_named_type(definition.type))
+        ):
+            raise NotPlain(definition)
+        given = self.constants(definition, said, group)
+        return f"{self.constant(resolver.wrapped_func)}({access}, **{self.constant(given)})"
+
+    def constants(self, definition: GraphQLField, said: StrawberryField, group: FieldDetailsList) -> dict[str, Any]:
+        """Arguments that are the same in every request of the document, under the names of the method's parameters."""
+        node = group[0].node
+        if any(argument.value.kind == "variable" for argument in node.arguments or ()):
+            raise NotPlain(definition)
+        given = get_argument_values(definition, node, self._executor.variable_values)
+        if any(value is not None and not isinstance(value, Enum) for value in given.values()):
+            raise NotPlain(definition)  # Strawberry would turn it into something else first
+        if any(name != argument.python_name for name, argument in zip(definition.args, said.arguments, strict=True)):
+            raise NotPlain(definition)
+        return given
+
+    # ------------------------------------------------------------ leaves
+
+    def leaves(self, type_: GraphQLOutputType, first: str, value: str) -> str:
+        """A leaf or lists of leaves that are not null."""
+        if isinstance(type_, GraphQLList):
+            item = self.variable()
+            inner, nullable = unwrapped(type_.of_type)
+            return self.each(self.leaves(inner, item, item), item, first, nullable=nullable)
+        if isinstance(type_, GraphQLScalarType | GraphQLEnumType):
+            return self.leaf(type_, first, value)
+        raise NotPlain(type_)
+
+    def leaf(self, type_: GraphQLLeafType, first: str, value: str) -> str:
+        """One leaf: at once where the class says enough, and otherwise by the type's own coercion."""
+        slow = self.constant(_coercion(type_))
+        quick = _QUICK.get(type_) if isinstance(type_, GraphQLScalarType) else None
+        if quick is None and type_.coerce_output_value == _WON:
+            quick = (int, f" and -{WON_LIMIT} <= {{0}} <= {WON_LIMIT}")
+        if quick is not None:
+            class_, condition = quick
+            known = f"{bound(first, value)}.__class__ is {class_.__name__}{condition.format(value)}"
+            return f"({value} if {known} else {slow}({value}))"
+        members = getattr(type_, "wrapped_cls", None)
+        if type(members) is EnumMeta:
+            # By name, since members hash in Python.
+            every: list[Enum] = list(members)
+            names = self.constant({each.name: type_.coerce_output_value(each) for each in every})
+            known = f"{bound(first, value)}.__class__ is {self.constant(members)}"
+            return f"({names}[{value}._name_] if {known} else {slow}({value}))"
+        return f"{slow}({first})"
+
+
+def unwrapped(type_: GraphQLOutputType) -> tuple[Any, bool]:
+    """The type without its non-null, and whether it may be null."""
+    return (type_.of_type, False) if isinstance(type_, GraphQLNonNull) else (type_, True)
+
+
+def bound(first: str, value: str) -> str:
+    """The expression, its value under a name."""
+    return value if first == value else f"({value} := {first})"
+
+
+_QUICK: Final[dict[GraphQLScalarType, tuple[type, str]]] = {
+    GraphQLString: (str, ""),
+    GraphQLID: (str, ""),
+    GraphQLBoolean: (bool, ""),
+    GraphQLInt: (int, " and -2147483648 <= {0} <= 2147483647"),
+    GraphQLFloat: (float, " and {0} - {0} == 0.0"),
+}
+"""Scalars that leave a value of the class, and of the condition, as it is."""
+_WON: Final = SCALARS[Won].serialize
+
+
+def plain_class(type_: GraphQLObjectType) -> Any:
+    """The class whose objects can only be what they seem: nothing to await, no exception, no attributes made up."""
+    said = type_.extensions.get(DEFINITION)
+    if not isinstance(said, StrawberryObjectDefinition) or said.is_type_of is not None or said.concrete_of is not None:
+        raise NotPlain(type_)
+    class_: Any = said.origin
+    if (
+        issubclass(class_, BaseException)
+        or hasattr(class_, "__await__")
+        or hasattr(class_, "__getattr__")
+        or class_.__getattribute__ is not object.__getattribute__
+    ):
+        raise NotPlain(type_)
+    return class_
+
+
+def _coercion(type_: GraphQLLeafType) -> Callable[[Any], Any]:
+    coerce = type_.coerce_output_value
+
+    def coerced(value: Any) -> Any:
+        if value is None or value is Undefined or isinstance(value, Exception) or is_awaitable(value):
+            raise GivenUp
+        result = coerce(value)
+        if result is None or result is Undefined:
+            raise GivenUp
+        return result
+
+    return coerced
+
+
+def _give_up() -> Any:
+    raise GivenUp
+
+
+def _listed(value: Any) -> Any:
+    if value.__class__ is list or value.__class__ is tuple:
+        return value
+    raise GivenUp
