@@ -188,7 +188,7 @@ def told_too_much(onestop: Onestop, persona: str, document: str) -> Iterator[tup
     for faults in ([surplus], [surplus, down]):
         with ExitStack() as until:
             planted = {}
-            for agency in sids.keys() & onestop.controls.keys():
+            for agency in (sids.keys() & onestop.controls.keys()) - {"ROSTER"}:  # a citizen does not ask it
                 # without the register there is no case, and so nobody else is asked
                 wanted = [each for each in faults if (agency, each) != ("REGISTRY", down)]
                 planted[agency] = until.enter_context(onestop.faults(agency, sids[agency], *wanted))

@@ -190,7 +190,7 @@ def test_a_log_that_was_tampered_with_is_told(kept: Kept, tmp_path: Path) -> Non
             ours.execute(f"DROP TRIGGER {trigger}")
         assert ours.execute("UPDATE entry SET at_us = at_us + 1 WHERE leaf_index = 2").rowcount == 1
     (doubt,) = demo.unverified(*command.result(*verify))
-    assert re.search(r"ended with 1: Tampered: entry 2 ", doubt)
+    assert re.search(r"ended with 1: Tampered with: leaf 2 ", doubt)
 
 
 def test_with_keep_it_serves_until_it_is_told_to_end(kept: Kept) -> None:

@@ -76,9 +76,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _constraints(where: Path) -> Path:
-    """The lock without its hashes, which a constraint may not have beside a local wheel."""
+    """The lock without its hashes, which a constraint may not have beside a local wheel; for which Python stays."""
     lines = (ROOT / "requirements.lock").read_text().splitlines()
-    versions = [line.partition(" ")[0] for line in lines if line and line[0] not in " #"]
+    versions = [line.removesuffix("\\") for line in lines if line and line[0] not in " #"]
     file = where / "constraints.txt"
     file.write_text("\n".join(versions))
     return file

@@ -47,6 +47,7 @@ async def running(folder: Path, *, portal: bool) -> AsyncIterator[Browser]:
             id_root=b"r" * 32,
             newer_id_keys=[],
             signing_key=Ed25519PrivateKey.generate(),
+            tiles=folder / "tiles",
             issuer=issuer_url,
             audience=AUDIENCE,
             agencies=nowhere | {Agency.VEHICLES: "postgresql+asyncpg://127.0.0.1:1/none"},
