@@ -260,9 +260,8 @@ class AccessLog:
             async with store.writing(connection):
                 await store.require_durable(connection)
                 now = self._clock()
-                vault = self._same_log(await store.create(connection, now))
+                vault = self._same_log(await store.create(connection, now, self._keys.master))
                 await require_sound_tail(connection, vault)
-                await store.mark(connection, self._keys.master)
                 await store.probe(connection, now)
                 self._years = await store.references(connection, vault)
         except BaseException:
