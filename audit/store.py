@@ -7,7 +7,9 @@ which is how a year is unlinked or a person's year made unreadable. The columns 
 look entries up: keyed references, names of agencies, outcome, purpose and sensitivity; no text, no identity.
 """
 
+import asyncio
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
@@ -46,6 +48,7 @@ from sqlalchemy import table as named_table
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only
 
 from audit import postgres
 from audit.entry import SENSITIVITIES, Entry, Selection, part_name
@@ -223,6 +226,11 @@ def _existing(url: URL) -> URL:
 
 
 def _prepare_sqlite(engine: AsyncEngine, pragmas: Sequence[str], begin: str) -> None:
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def require_openable(_dialect: object, _record: object, passed: list[Any], named: dict[str, Any]) -> None:
+        # aiosqlite's thread outlives a failure to open, and then reports to a loop that may have ended.
+        await_only(asyncio.to_thread(lambda: sqlite3.connect(*passed, **named).close()))
+
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not where the driver guesses

@@ -325,8 +325,11 @@ class AccessLog:
             self._recovery.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.commit_limit_s)
-        for task in set(self._tasks):
+        late = set(self._tasks)
+        for task in late:
             task.cancel()
+        if late:  # their connections close yet
+            await asyncio.wait(late, timeout=self._settings.commit_limit_s)
         if self._connection is not None:
             await self._connection.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -209,6 +210,7 @@ async def test_where_there_is_no_log_reading_says_so_and_makes_none(sqlite_url: 
 
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
         sqlite3.connect(f"file:{path_of(sqlite_url)}?mode=ro", uri=True)
+    assert not [thread for thread in threading.enumerate() if "_connection_worker" in thread.name]
 
 
 async def test_a_log_in_a_folder_with_an_odd_name_is_found(
