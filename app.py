@@ -949,7 +949,7 @@ def init_log(data: Path) -> None:
     data.mkdir(parents=True, exist_ok=True)
     writer = its.log_url if its.log_owner_url else None
     try:
-        _unreadable_is_2(prepare(_owner_url(its, data), datetime.now(UTC), writer, its.log_read_url))
+        _unreadable_is_2(prepare(_owner_url(its, data), _log_master(its), datetime.now(UTC), writer, its.log_read_url))
     except OwnerRefusal as error:
         raise Refusal(f"{error}.") from error
     click.echo("The access log is at the current schema.")

@@ -26,7 +26,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.entry import (
     COMMITMENT_PREFIX,
+    DROPPED_MONTH_LEAF,
     ENTRY_LEAF,
+    ERASED_KEY_LEAF,
     LEAF_BYTES,
     LEAF_VERSION,
     SALT_BYTES,
@@ -35,6 +37,8 @@ from audit.entry import (
     Outcome,
     Selection,
     Task,
+    dropped_month_leaf,
+    erased_key_leaf,
     leaf,
     marked,
     part_name,
@@ -53,9 +57,7 @@ SELECTIONS_REMEMBERED = 500
 BITMAPS_REMEMBERED = 1000
 FETCHED = 128
 """Rows asked for at a time: few enough to stay in the processor's cache."""
-DROPPED_LEAF = 3
-ERASED_LEAF = 4
-ORDER_KINDS = (bytes([DROPPED_LEAF]), bytes([ERASED_LEAF]))
+ORDER_KINDS = (bytes([DROPPED_MONTH_LEAF]), bytes([ERASED_KEY_LEAF]))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -292,18 +294,6 @@ class Part:
     fault: tuple[int, str] | None
 
 
-def gone_month(month: int) -> bytes:
-    """The leaf that says that a month's bodies and salts were dropped."""
-    if not 0 <= month < 1 << 32:
-        return b""
-    return leaf(DROPPED_LEAF, month, hashlib.sha256(b"onestop/dropped-month/1" + str(month).encode()).digest())
-
-
-def gone_key(key_id: str) -> bytes:
-    """The leaf that says that a person's key of a year was destroyed by order."""
-    return leaf(ERASED_LEAF, 0, hashlib.sha256(b"onestop/erased-key/1" + key_id.encode(errors="replace")).digest())
-
-
 _checker: "Checker"
 
 
@@ -325,14 +315,15 @@ class Checker:
         self._vault = vault
         self.years = _years(rows, vault)
         self.changed_years = [row[0] for row in rows.ask(YEARS) if row[1] is not None and row[0] not in self.years]
-        months = [month for month in _ordered(rows, "dropped_month", MONTHS) if isinstance(month, int)]
-        keys = [key for key in _ordered(rows, "erased_key", ERASED) if isinstance(key, str)]
-        self._orders = {gone_month(month): month for month in months} | {gone_key(key): key for key in keys}
-        said = {row[0] for row in rows.ask(ORDERS, *ORDER_KINDS)} if self._orders else set()
-        self.unsaid = sorted(str(what) for order, what in self._orders.items() if order not in said)
+        months, keys = _recorded(rows, "dropped_month", MONTHS), _recorded(rows, "erased_key", ERASED)
+        orders = {month: dropped_month_leaf(month) for month in months if _is_month(month)}
+        orders |= {key: erased_key_leaf(key) for key in keys if isinstance(key, str)}
+        said = {row[0] for row in rows.ask(ORDERS, *ORDER_KINDS)} if orders else set()
+        self.unsaid = sorted(str(what) for what in (*months, *keys) if orders.get(what) not in said)
         """Orders on record that no leaf says: nothing is accepted as gone for them."""
-        self._dropped = {month for month in months if gone_month(month) in said}
-        self._erased = {key for key in keys if gone_key(key) in said}
+        self._orders = said.intersection(orders.values())
+        self._dropped = {month for month in months if orders.get(month) in said}
+        self._erased = {key for key in keys if orders.get(key) in said}
         self._unlinked = {row[0] for row in rows.ask(YEARS) if row[1] is None and f"year:{row[0]}" in self._erased}
         self._keys: dict[str, PersonKey] = {}
         self._names: dict[int, dict[str, dict[str, bytes]]] = {
@@ -550,8 +541,13 @@ def printable(text: str) -> str:
     return text.encode("utf-8", errors="replace").decode()
 
 
-def _ordered(rows: Rows, table: str, sql: str) -> list[Any]:
+def _recorded(rows: Rows, table: str, sql: str) -> list[Any]:
     return [row[0] for row in rows.ask(sql)] if rows.has_table(table) else []
+
+
+def _is_month(value: object) -> bool:
+    """Whether a leaf can say so."""
+    return isinstance(value, int) and 0 < value < 1 << 32
 
 
 def _years(rows: Rows, vault: Vault) -> dict[int, References]:

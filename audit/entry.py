@@ -411,7 +411,8 @@ def dropped_month_leaf(month: int) -> bytes:
 
 def erased_key_leaf(key_id: str) -> bytes:
     """Says that a key was destroyed by order."""
-    return leaf(ERASED_KEY_LEAF, 0, hashlib.sha256(f"onestop/erased-key/1{key_id}".encode()).digest())
+    named = f"onestop/erased-key/1{key_id}".encode(errors="replace")  # a damaged store may hold what is no text
+    return leaf(ERASED_KEY_LEAF, 0, hashlib.sha256(named).digest())
 
 
 def leaf_hash(data: bytes) -> bytes:

@@ -34,7 +34,9 @@ class OwnerRefusal(Exception):
     code = "BAD_INPUT"
 
 
-async def prepare(url: str, now: datetime, writer_url: str | None = None, reader_url: str | None = None) -> None:
+async def prepare(
+    url: str, master: bytes, now: datetime, writer_url: str | None = None, reader_url: str | None = None
+) -> None:
     """Make the log or bring it to this version; on PostgreSQL give writer and reader their roles.
 
     Raise OwnerRefusal where a role of the two is the owner's own, StoreError for a log that is not ours.
@@ -52,8 +54,8 @@ async def prepare(url: str, now: datetime, writer_url: str | None = None, reader
     try:
         async with engine.connect() as connection, store.writing(connection):
             if await store.exists(connection):
-                await store.migrate(connection)
-            await store.create(connection, now)
+                await store.migrate(connection, master)
+            await store.create(connection, now, master)
             if connection.dialect.name == "postgresql":
                 for power, role in roles:
                     await postgres.grant(connection, power, role)

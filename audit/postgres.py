@@ -34,6 +34,7 @@ META_STAYS = (
     "CREATE TRIGGER meta_stays BEFORE UPDATE OR DELETE ON meta FOR EACH ROW "
     "WHEN (OLD.name <> 'last_probe') EXECUTE FUNCTION onestop_append_only()"
 )
+ID_OF_ITS_MOMENT = "('x' || left(id, 8) || substr(id, 10, 4))::bit(48)::bigint = at_us / 1000"
 # LIKE and ATTACH instead of PARTITION OF: that would shut out whoever reads the log at this moment.
 # The id says the moment of the access to the millisecond, so one id fits one partition only and is unique within it.
 MONTH = """
@@ -49,8 +50,8 @@ BEGIN
   END IF;
   since := make_timestamp(month / 100, month % 100, 1, 0, 0, 0);
   EXECUTE format('CREATE TABLE {schema}.%I (LIKE {schema}.entry INCLUDING ALL)', part);
-  EXECUTE format('ALTER TABLE {schema}.%I ADD UNIQUE (id), ADD CONSTRAINT id_of_its_moment CHECK '
-    '((''x'' || left(id, 8) || substr(id, 10, 4))::bit(48)::bigint = at_us / 1000)', part);
+  EXECUTE format('ALTER TABLE {schema}.%I ADD UNIQUE (id), ADD CONSTRAINT id_of_its_moment CHECK (%s)', part,
+    {id_of_its_moment});
   EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.%I '
     'FOR EACH STATEMENT EXECUTE FUNCTION {schema}.onestop_append_only()', part || '_append_only', part);
   EXECUTE format('ALTER TABLE {schema}.entry ATTACH PARTITION {schema}.%I FOR VALUES FROM (%s) TO (%s)', part,
@@ -90,6 +91,12 @@ def partitioned(entry: Table) -> Table:
     )
 
 
+def month_function(where: str) -> str:
+    """The function that makes a month's partition in a schema, whose name is quoted."""
+    quoted = "'" + ID_OF_ITS_MOMENT.replace("'", "''") + "'"
+    return MONTH.replace("{schema}", where).replace("{id_of_its_moment}", quoted)
+
+
 async def schema(connection: AsyncConnection) -> str:
     """The schema that the log lies in, quoted."""
     asked = text("SELECT quote_ident(current_schema())")
@@ -98,8 +105,8 @@ async def schema(connection: AsyncConnection) -> str:
 
 
 async def make_functions(connection: AsyncConnection) -> None:
-    for statement in (REFUSE, MONTH, ONLY_WHO_IS_GRANTED[0]):
-        await _run(connection, statement.replace("{schema}", await schema(connection)))
+    for statement in (REFUSE, month_function(await schema(connection)), ONLY_WHO_IS_GRANTED[0]):
+        await _run(connection, statement)
 
 
 async def make_months(connection: AsyncConnection, months: Iterable[int]) -> None:

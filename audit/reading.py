@@ -1,12 +1,10 @@
-"""What the log says, and whether it still says what was written.
+"""What the log says.
 
-Everything that is read is checked first: a stored entry that does not match its leaf is never shown as one. What a
-store can tell about itself ends there. A log whose tail was cut, or that was replaced by an older or a wholly rewritten
-copy with the keys at hand, is consistent in itself; that needs a signed checkpoint kept elsewhere.
+Everything that is read is checked first: a stored entry that does not match its leaf is never shown as one. Whether all
+of the log still says what was written is for audit/verifying.py.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,16 +54,6 @@ class DamageError(Exception):
         super().__init__(f"leaf {leaf_index}: {reason}")
         self.leaf_index = leaf_index
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`first_bad` is the lowest leaf index that does not hold; `entries` counts the entries found sound before it."""
-
-    intact: bool
-    first_bad: int | None
-    reason: str | None
-    entries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,18 +175,6 @@ class Reading:
                 return
             at = rows[-1].leaf_index + 1
 
-    async def verify(self) -> Verdict:
-        """Recompute every leaf: density, selections, commitments, references and the columns to look up by.
-
-        A missing entry or a destroyed key counts as damage unless a leaf of the log says that its month was dropped, or
-        that the key was destroyed by order. What cannot be told from the store alone is said at the top of this page.
-        """
-        async with self._engine.connect() as connection:
-            facts = await store.meta(connection)
-            if facts.get("schema_version") != store.SCHEMA_VERSION or facts.get("epoch") != self._vault.epoch:
-                return Verdict(intact=False, first_bad=None, reason="schema version or epoch was changed", entries=0)
-            return await verdict(connection, self._vault)
-
     async def _page(
         self,
         connection: AsyncConnection,
@@ -280,40 +256,16 @@ def _selection(schema_hash: str, coordinates: str) -> Selection | None:
 
 async def require_sound_tail(connection: AsyncConnection, vault: Vault) -> None:
     """Check the newest leaves before anything is added to them. Raise DamageError."""
-    found = await verdict(connection, vault, newest=TAIL)
-    if not found.intact:
-        raise DamageError(-1 if found.first_bad is None else found.first_bad, found.reason or "")
-
-
-async def verdict(connection: AsyncConnection, vault: Vault, newest: int | None = None) -> Verdict:
-    """The verdict on all leaves, or on so many of the newest. The connection shows one moment of the store."""
     years = await store.references(connection, vault)
-    gone = await let_go(connection)
-    at = 0 if newest is None else max(0, await store.next_index(connection) - newest)
-    asked = store.leaves().order_by(LEAF.c.leaf_index).limit(CHUNK)
-    # No lower bound for the whole log: an index below zero is out of place too.
-    bounded = asked if newest is None else asked.where(LEAF.c.leaf_index >= at)
-    sound = 0
-    said: set[bytes] = set()
-    try:
-        while rows := (await connection.execute(bounded)).all():
-            selections = await _selections(connection, rows)
-            for row in rows:
-                said.add(_check(row, at, selections, years, vault, gone))
-                sound += row.entry_index is not None
-                at += 1
-            bounded = asked.where(LEAF.c.leaf_index >= at)
-        await _require_no_strays(connection, at)
-        if newest is None:
-            _require_said(gone.leaves - said)
-    except DamageError as damage:
-        first_bad = None if damage.leaf_index < 0 else damage.leaf_index
-        return Verdict(intact=False, first_bad=first_bad, reason=damage.reason, entries=sound)
-    return Verdict(intact=True, first_bad=None, reason=None, entries=sound)
-
-
-async def _require_no_strays(connection: AsyncConnection, size: int) -> None:
-    """Within the leaves every index was looked at; nothing may lie outside them."""
+    gone = await _let_go(connection)
+    size = await store.next_index(connection)
+    first = max(0, size - TAIL)
+    rows = (
+        await connection.execute(store.leaves().where(LEAF.c.leaf_index >= first).order_by(LEAF.c.leaf_index))
+    ).all()
+    selections = await _selections(connection, rows)
+    for at, row in enumerate(rows, first):
+        _check(row, at, selections, years, vault, gone)
     for table in (ENTRY, SELECTION):
         index = table.c.leaf_index
         stray = (await connection.execute(select(func.min(index)).where((index < 0) | (index >= size)))).scalar_one()
@@ -321,22 +273,13 @@ async def _require_no_strays(connection: AsyncConnection, size: int) -> None:
             raise DamageError(stray, f"the {table.name} has no leaf")
 
 
-def _require_said(unsaid: AbstractSet[bytes]) -> None:
-    """Whatever is recorded as let go has a leaf that says so."""
-    if unsaid:
-        raise DamageError(-1, f"{len(unsaid)} months or keys are recorded as let go, and no leaf says so")
-
-
 @dataclass(frozen=True, slots=True)
 class LetGo:
-    """Months that were dropped and keys that were destroyed, as recorded."""
+    """Months that were dropped and keys that were destroyed, as recorded, and the leaves that say so."""
 
     months: frozenset[int]
     keys: frozenset[str]
-
-    @property
-    def leaves(self) -> set[bytes]:
-        return {*map(dropped_month_leaf, self.months), *map(erased_key_leaf, self.keys)}
+    leaves: frozenset[bytes]
 
     def explains(self, row: Row[Any], years: Mapping[int, References]) -> bool:
         """Whether the entry of this row is unreadable by order."""
@@ -344,10 +287,10 @@ class LetGo:
         return by_key or (row.year not in years and store.year_key_id(row.year) in self.keys)
 
 
-async def let_go(connection: AsyncConnection) -> LetGo:
-    months = await connection.execute(select(DROPPED_MONTH.c.month))
-    keys = await connection.execute(select(ERASED_KEY.c.key_id))
-    return LetGo(frozenset(months.scalars()), frozenset(keys.scalars()))
+async def _let_go(connection: AsyncConnection) -> LetGo:
+    months = frozenset((await connection.execute(select(DROPPED_MONTH.c.month))).scalars())
+    keys = frozenset((await connection.execute(select(ERASED_KEY.c.key_id))).scalars())
+    return LetGo(months, keys, frozenset((*map(dropped_month_leaf, months), *map(erased_key_leaf, keys))))
 
 
 def _check(
@@ -357,8 +300,8 @@ def _check(
     years: Mapping[int, References],
     vault: Vault,
     gone: LetGo,
-) -> bytes:
-    """The leaf. Raise DamageError unless it is in its place, well formed, and commits to what is stored beside it."""
+) -> None:
+    """Raise DamageError unless the leaf is in its place, well formed, and commits to what is stored beside it."""
     if row.leaf_index != at:
         raise DamageError(at, "the leaf is missing or out of place")
     leaf = bytes(row.leaf) if isinstance(row.leaf, bytes) else b""
@@ -379,7 +322,6 @@ def _check(
         or (kind in {DROPPED_MONTH_LEAF, ERASED_KEY_LEAF} and leaf in gone.leaves)
     ):
         raise DamageError(row.leaf_index, "the leaf is not well formed, or what it commits to is gone")
-    return leaf
 
 
 def checked(

@@ -7,7 +7,9 @@ which is how a year is unlinked or a person's year made unreadable. The columns 
 look entries up: keyed references, names of agencies, outcome, purpose and sensitivity; no text, no identity.
 """
 
+import asyncio
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
@@ -46,6 +48,7 @@ from sqlalchemy import table as named_table
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only
 
 from audit import postgres
 from audit.entry import SENSITIVITIES, Entry, Selection, part_name
@@ -223,6 +226,11 @@ def _existing(url: URL) -> URL:
 
 
 def _prepare_sqlite(engine: AsyncEngine, pragmas: Sequence[str], begin: str) -> None:
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def require_openable(_dialect: object, _record: object, passed: list[Any], named: dict[str, Any]) -> None:
+        # aiosqlite's thread outlives a failure to open, and then reports to a loop that may have ended.
+        await_only(asyncio.to_thread(lambda: sqlite3.connect(*passed, **named).close()))
+
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not where the driver guesses
@@ -247,10 +255,10 @@ async def writing(connection: AsyncConnection) -> AsyncIterator[None]:
         yield
 
 
-async def create(connection: AsyncConnection, now: datetime) -> str:
+async def create(connection: AsyncConnection, now: datetime, master: bytes) -> str:
     """The epoch of the log that lies here, made where there is none. Raise StoreError for one of another version.
 
-    On PostgreSQL this month and the next get their partitions.
+    A log that is made says what its key is known by. On PostgreSQL this month and the next get their partitions.
     """
     if not await exists(connection):
         try:
@@ -261,9 +269,10 @@ async def create(connection: AsyncConnection, now: datetime) -> str:
             ) from error
         probed = now.astimezone(UTC).isoformat()
         facts = {"schema_version": SCHEMA_VERSION, "epoch": secrets.token_hex(16), "last_probe": probed}
+        facts |= {"key_check": key_check(master)}
         await connection.execute(insert(META), [{"name": name, "value": value} for name, value in facts.items()])
     elif connection.dialect.name == "sqlite":
-        await migrate(connection)
+        await migrate(connection, master)
     found = epoch(await meta(connection))
     if connection.dialect.name == "postgresql":
         await postgres.make_months(connection, postgres.months_ahead(now))
@@ -287,8 +296,8 @@ async def _make(connection: AsyncConnection) -> None:
         await connection.exec_driver_sql(trigger)
 
 
-async def migrate(connection: AsyncConnection) -> None:
-    """Bring a log of version 1 to this one: it had no dropped months, no erased keys, and no partitions."""
+async def migrate(connection: AsyncConnection, master: bytes) -> None:
+    """Bring a log of version 1 to this one: it had no dropped months, no erased keys, no partitions, no key check."""
     if (await meta(connection)).get("schema_version") != "1":
         return
     dialect = connection.dialect.name
@@ -303,10 +312,14 @@ async def migrate(connection: AsyncConnection) -> None:
         await _make(connection)
         months = (await connection.execute(text(MONTHS_OF_VERSION_1))).scalars().all()
         await postgres.make_months(connection, months)
-        for each in months:  # ids of version 1 said when they were written down, not when the access was
+        # Ids of version 1 said when they were written down, not when the access was: theirs are not held to it.
+        for each in months:
             await connection.exec_driver_sql(f"ALTER TABLE entry_{each} DROP CONSTRAINT id_of_its_moment")
         old = named_table("entry_1", *(column(each.name) for each in ENTRY.c))
         await connection.execute(insert(ENTRY).from_select([each.name for each in ENTRY.c], select(old)))
+        for each in months:
+            held = f"ADD CONSTRAINT id_of_its_moment CHECK ({postgres.ID_OF_ITS_MOMENT}) NOT VALID"
+            await connection.exec_driver_sql(f"ALTER TABLE entry_{each} {held}")
         await connection.exec_driver_sql("DROP TABLE entry_1")
         await connection.exec_driver_sql("ALTER TABLE meta DISABLE TRIGGER meta_stays")
     else:
@@ -317,6 +330,7 @@ async def migrate(connection: AsyncConnection) -> None:
             if trigger.split()[2].startswith(made):
                 await connection.exec_driver_sql(trigger)
     await connection.execute(update(META).where(META.c.name == "schema_version").values(value=SCHEMA_VERSION))
+    await connection.execute(insert(META).values(name="key_check", value=key_check(master)))
     if dialect == "postgresql":
         await connection.exec_driver_sql("ALTER TABLE meta ENABLE TRIGGER meta_stays")
 
@@ -343,12 +357,6 @@ def epoch(facts: Mapping[str, str]) -> str:
         remedy = "; `onestop log init` brings it up to date" if version == "1" else ""
         raise StoreError(f"the log has schema version {version}, not {SCHEMA_VERSION}{remedy}")
     return facts["epoch"]
-
-
-async def mark(connection: AsyncConnection, master: bytes) -> None:
-    """Let the log say what its key is known by, once."""
-    if "key_check" not in await meta(connection):
-        await connection.execute(insert(META).values(name="key_check", value=key_check(master)))
 
 
 async def probe(connection: AsyncConnection, now: datetime) -> None:

@@ -260,9 +260,8 @@ class AccessLog:
             async with store.writing(connection):
                 await store.require_durable(connection)
                 now = self._clock()
-                vault = self._same_log(await store.create(connection, now))
+                vault = self._same_log(await store.create(connection, now, self._keys.master))
                 await require_sound_tail(connection, vault)
-                await store.mark(connection, self._keys.master)
                 await store.probe(connection, now)
                 self._years = await store.references(connection, vault)
         except BaseException:
@@ -326,8 +325,11 @@ class AccessLog:
             self._recovery.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.commit_limit_s)
-        for task in set(self._tasks):
+        late = set(self._tasks)
+        for task in late:
             task.cancel()
+        if late:  # their connections close yet
+            await asyncio.wait(late, timeout=self._settings.commit_limit_s)
         if self._connection is not None:
             await self._connection.close()
 

@@ -58,7 +58,7 @@ async def leaves_in(url: str) -> AsyncIterator[Leaves]:
     engine, readers = store.writing_engine(url, 1000), store.reading_engine(url)
     try:
         async with engine.connect() as connection, store.writing(connection):
-            epoch = await store.create(connection, datetime(2026, 3, 1, tzinfo=UTC))
+            epoch = await store.create(connection, datetime(2026, 3, 1, tzinfo=UTC), bytes(32))
         yield Leaves(url, epoch, engine, readers)
     finally:
         await readers.dispose()

@@ -24,9 +24,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app import main
 from audit import store
-from audit.checking import Unreadable, gone_key, gone_month
+from audit.checking import Unreadable
 from audit.checkpoint import Checkpoint, VerifierKey, origin, signed
-from audit.entry import Access, entry, uuid7
+from audit.entry import Access, dropped_month_leaf, entry, erased_key_leaf, uuid7
 from audit.keys import Keys, Vault
 from audit.verifying import Evidence, Note, verify
 from audit.writer import AccessLog
@@ -102,6 +102,10 @@ async def test_entries_added_meanwhile_raise_no_alarm(url: str, keys: Keys, cloc
 HOLLOW = (
     "CREATE OR REPLACE FUNCTION onestop_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
 )
+WEAKER_CHECK = (
+    "ALTER TABLE entry_202603 DROP CONSTRAINT id_of_its_moment, ADD CONSTRAINT id_of_its_moment CHECK (at_us > 0)"
+)
+SWALLOW = "CREATE TRIGGER more BEFORE INSERT ON leaf FOR EACH ROW EXECUTE FUNCTION onestop_append_only()"
 WRITE_FOR_EVER = """
 import asyncio, sys
 from datetime import UTC, datetime
@@ -193,10 +197,9 @@ async def test_checkpoints_of_a_key_and_of_its_successor_both_hold(
 
 
 async def test_a_dropped_month_on_record_is_no_damage(kept: str, keys: Keys) -> None:
-    order = gone_month(202603)
+    order = dropped_month_leaf(202603)
     await owner(
         kept,
-        "CREATE TABLE dropped_month (month INTEGER PRIMARY KEY, at TEXT NOT NULL)",
         "INSERT INTO dropped_month VALUES (202603, '2031-04-01')",
         f"INSERT INTO leaf VALUES (7, X'{order.hex()}')",
         "DELETE FROM entry WHERE leaf_index IN (2, 3)",  # the others are dropped when their turn comes
@@ -208,7 +211,6 @@ async def test_a_dropped_month_on_record_is_no_damage(kept: str, keys: Keys) -> 
 async def test_a_month_on_record_that_no_leaf_says_excuses_nothing(kept: str, keys: Keys) -> None:
     await owner(
         kept,
-        "CREATE TABLE dropped_month (month INTEGER PRIMARY KEY, at TEXT NOT NULL)",
         "INSERT INTO dropped_month VALUES (202603, '2031-04-01')",
         "DELETE FROM entry WHERE leaf_index IN (2, 3)",
     )
@@ -227,9 +229,8 @@ async def test_a_key_destroyed_by_order_is_no_damage(kept: str, keys: Keys, whic
     )
     await owner(
         kept,
-        "CREATE TABLE erased_key (key_id TEXT PRIMARY KEY, at TEXT NOT NULL, order_reference TEXT NOT NULL)",
         f"INSERT INTO erased_key VALUES ('{name}', '2026-04-01', 'order 7')",
-        f"INSERT INTO leaf VALUES (7, X'{gone_key(name).hex()}')",
+        f"INSERT INTO leaf VALUES (7, X'{erased_key_leaf(name).hex()}')",
         f"UPDATE {emptied}",
     )
 
@@ -274,6 +275,17 @@ async def test_several_processes_name_the_lowest_of_several_bad_leaves(
         ("UPDATE person_key SET wrapped = NULL", 1),
         ("DROP INDEX entry_by_viewer", None),
         ("ALTER TABLE entry DISABLE TRIGGER ALL", None),
+        ("ALTER TABLE entry_202603 DISABLE TRIGGER entry_202603_append_only", None),
+        ("ALTER TABLE entry_202603 DROP CONSTRAINT entry_202603_id_key", None),
+        ("ALTER TABLE entry_202603 DROP CONSTRAINT id_of_its_moment", None),
+        (WEAKER_CHECK, None),
+        ("ALTER TABLE entry DETACH PARTITION entry_202603", 1),
+        ("ALTER TABLE selection DROP CONSTRAINT selection_leaf_index_fkey", None),
+        ("ALTER TABLE person_key ALTER year DROP NOT NULL", None),
+        ("DROP TRIGGER meta_stays ON meta", None),
+        ("CREATE RULE swallow AS ON INSERT TO leaf DO INSTEAD NOTHING", None),
+        (SWALLOW, None),
+        ("ALTER FUNCTION onestop_log_month(integer) SECURITY INVOKER", None),
         ("DROP TRIGGER leaf_append_only ON leaf", None),
         (HOLLOW, None),
     ],

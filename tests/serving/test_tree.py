@@ -36,7 +36,7 @@ class World:
 
     async def add(self, begin: int, end: int) -> None:
         async with self.engine.connect() as connection, store.writing(connection):
-            self.epoch = await store.create(connection, datetime(2026, 3, 1, tzinfo=UTC))
+            self.epoch = await store.create(connection, datetime(2026, 3, 1, tzinfo=UTC), bytes(32))
             rows = [{"leaf_index": number, "leaf": number.to_bytes(38, "big")} for number in range(begin, end)]
             await connection.execute(insert(store.LEAF), rows)
 
