@@ -7,7 +7,7 @@ more, and the entries are durable before the first byte is handed out.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -348,7 +348,7 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
     return _entry(
         context,
         hand,
-        task=Task.LOG_VIEW if Region.LOG in regions else _task(context, person),
+        task=_task(context, person, regions),
         selection=selection_of(context.house.schema_hash, read | derived),
         subject=person,
         subject_role=ROLES[part][hand.record.kind] if is_main and hand else part.value,
@@ -378,7 +378,7 @@ def _attempted(context: Context, attempt: Attempt) -> Access:
     access = _entry(
         context,
         None,
-        task=_task(context, attempt.subject),
+        task=_task(context, attempt.subject, ()),
         selection=selection_of(context.house.schema_hash, read),
         subject=attempt.subject,
         subject_role=ROLES[Part.PERSON].get(case_.kind) if case_ else None,
@@ -428,7 +428,11 @@ def _entry(context: Context, hand: Hand | None, **told: Any) -> Access:
     )
 
 
-def _task(context: Context, person: PersonId | None) -> Task:
+def _task(context: Context, person: PersonId | None, regions: Collection[Region]) -> Task:
+    if context.asked.exports:
+        return Task.EXPORT
+    if Region.LOG in regions:
+        return Task.LOG_VIEW
     if context.plan.operation.operation is not OperationType.MUTATION:
         return Task.VIEW
     opens = any(field.name.startswith("open") for field in context.plan.fields.of_root(context.plan).values())
