@@ -957,6 +957,7 @@ def _with_tree(store: str | None, data: Path, work: "Callable[[Head], Awaitable[
 
 
 OUT = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+KEPT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @log_.command()
@@ -984,7 +985,7 @@ def log_key(store: str | None, data: Path) -> None:
 @log_.command("proof")
 @click.argument("entry_id", required=False)
 @click.option("--out", type=OUT, default="-", help="File to write; `-`, the default, is standard output.")
-@click.option("--check", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Proof file to check.")
+@click.option("--check", type=KEPT, help="Proof file, or an access-log.json with many, to check.")
 @click.option("--key", help="Public key to check it with: name+id+key, or a file that holds it.")
 @STORE
 @DATA
@@ -1005,19 +1006,20 @@ def log_proof(
 
 def _check_proof(file: Path, said: str) -> None:
     from audit.checkpoint import CheckpointError, VerifierKey
-    from audit.proof import ProofError, proven
+    from audit.proof import ProofError, proofs_in, proven
 
     try:
         key = VerifierKey.parsed(Path(said).read_text("utf-8") if "+" not in said else said)
     except (CheckpointError, OSError, ValueError) as error:
         raise Refusal("--key: give name+id+key as `onestop log key` prints it, or a file that holds it.") from error
     try:
-        found = proven(file.read_bytes(), key)
+        proven_ = [proven(each, key) for each in proofs_in(file.read_bytes())]
     except ProofError as error:
         raise click.ClickException(f"Not proven: {error}.") from error
-    click.echo(f"Proven: entry {found.told['id']} of {found.told['at']} is leaf {found.leaf_index}", nl=False)
-    click.echo(f" of the log {found.checkpoint.origin} with {found.checkpoint.size} leaves.")
-    click.echo(json.dumps(found.told, ensure_ascii=False, indent=2))
+    for found in proven_:
+        click.echo(f"Proven: entry {found.told['id']} of {found.told['at']} is leaf {found.leaf_index}", nl=False)
+        click.echo(f" of the log {found.checkpoint.origin} with {found.checkpoint.size} leaves.")
+        click.echo(json.dumps(found.told, ensure_ascii=False, indent=2))
 
 
 def _said_or_written(out: Path, data: bytes) -> None:

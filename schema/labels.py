@@ -14,8 +14,8 @@ from schema.text import Bilingual
 
 
 def _read() -> Mapping[str, Bilingual]:
-    with (resources.files("schema") / "labels.csv").open(encoding="utf-8", newline="") as rows:
-        return {row["name"]: Bilingual(row["ko"], row["en"]) for row in csv.DictReader(rows)}
+    lines = (resources.files("schema") / "labels.csv").read_text("utf-8").splitlines()
+    return {row["name"]: Bilingual(row["ko"], row["en"]) for row in csv.DictReader(lines)}
 
 
 LABELS: Final = _read()

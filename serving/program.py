@@ -49,6 +49,7 @@ from schema.disclosure import Agency, disclosures
 from schema.scalars import SCALARS
 from serving import graphiql
 from serving.access import Access
+from serving.downloads import Downloads
 from serving.drain import Drain
 from serving.endpoint import Endpoint
 from serving.health import Health
@@ -250,6 +251,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
                 *Proofs(core, house, published, wiring.signing_key, settings.known_origin).routes(),
+                *Downloads(core, house, published, wiring.signing_key, settings.known_origin).routes(),
                 *tree.routes(),
                 *Access(house.policies, _whose(house), settings.origin).routes(),
                 *(Route(f"{METADATA}{path}", _resource(wiring)) for path in ("", "/graphql")),
