@@ -59,6 +59,7 @@ from serving.session import BrowserSessions, unconfigured
 from serving.settings import Settings
 from serving.signin import ClientKey, RelyingParty, posting
 from serving.tree import Tree
+from serving.usage import Usage
 
 LARGEST_KEYS = 64 * 1024
 LARGEST_CALLBACK = 1024 * 1024
@@ -252,6 +253,9 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 *health_.routes(),
                 *Proofs(core, house, published, wiring.signing_key, settings.known_origin).routes(),
                 *Downloads(core, house, published, wiring.signing_key, settings.known_origin).routes(),
+                *Usage(
+                    core, house, _healthy(access_log, tree), settings.log_retention_months, settings.known_origin
+                ).routes(),
                 *tree.routes(),
                 *Access(house.policies, _whose(house), settings.origin).routes(),
                 *(Route(f"{METADATA}{path}", _resource(wiring)) for path in ("", "/graphql")),

@@ -178,3 +178,56 @@ def test_nobody_reads_without_a_token_and_a_weak_sign_in_is_told_so(onestop: One
     assert (reply.status, reply.code) == (401, "UNAUTHENTICATED")
     assert "www-authenticate" in reply.headers
     assert sent("POST", f"{onestop.url}/{place}").status == 405
+
+
+# ---------------------------------------------------------------- as Estonia's Data Tracker asks
+
+
+@pytest.mark.parametrize(("language", "purpose"), [("ko", "본인 정보 열람"), ("en", "To see one's own data")])
+@pytest.mark.parametrize("persona", ["heir", "protected-person"])
+def test_usages_come_in_the_shape_of_the_data_tracker(
+    onestop: Onestop, persona: str, language: str, purpose: str
+) -> None:
+    for _ in range(3):
+        looked(onestop, persona)
+    me = onestop.as_(persona).seen("{ viewer { person { id } } }")["viewer"]["person"]["id"]
+    reply = fetched(onestop, persona, "v2/findUsage", userCode=me, offset=1, limit=2, language=language)
+    told = reply.json
+    assert (reply.status, told.keys(), len(told["usages"])) == (200, {"totalUsages", "usages"}, 2)
+    assert told["totalUsages"] > 2
+    for usage in told["usages"]:
+        assert usage.keys() == {"logtime", "action", "receiverCode", "receiverName", "receiverSystem"}
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", usage["logtime"])
+        assert usage["action"].startswith(purpose)
+    assert told["usages"] == sorted(told["usages"], key=lambda each: each["logtime"], reverse=True)
+    (entry,) = [
+        each for each in fetched(onestop, persona, "access-log.json").json["entries"] if each["id"] in reply.entries
+    ]
+    assert (entry["task"], entry["operationName"]) == ("EXPORT", "FindUsage")
+
+
+def test_a_period_without_accesses_has_no_usages(onestop: Onestop) -> None:
+    told = fetched(onestop, "heir", "findUsage", periodStart="2020-01-01T00:00:00Z", periodEnd="2020-02-01T00:00:00Z")
+    assert (told.status, told.json) == (200, {"totalUsages": 0, "usages": []})
+
+
+def test_the_tracker_names_nobody_but_whose_token_it_is(onestop: Onestop) -> None:
+    other = onestop.as_("heir-in-debt").seen("{ viewer { person { id } } }")["viewer"]["person"]["id"]
+    for code in (other, "EE12345678901"):
+        reply = fetched(onestop, "heir", "v2/findUsage", userCode=code)
+        assert (reply.status, reply.code, reply.errors[0]["extensions"]["field"]) == (403, "NOT_ACCESSIBLE", "userCode")
+    headers = {"Authorization": f"Bearer {onestop.token('heir')}", "X-Road-UserId": "EE1"}
+    differs = sent("GET", f"{onestop.url}/v2/findUsage?userCode=EE2", headers=headers)
+    assert (differs.status, differs.code) == (400, "BAD_INPUT")
+
+
+@pytest.mark.parametrize("given", [{"offset": "-1"}, {"limit": "0"}, {"periodStart": "1"}, {"page": "2"}])
+def test_the_tracker_is_told_what_it_asked_wrongly(onestop: Onestop, given: dict[str, str]) -> None:
+    reply = fetched(onestop, "heir", "v2/findUsage", **given)
+    assert (reply.status, reply.code) == (400, "BAD_INPUT")
+    assert fetched(onestop, None, "v2/findUsage").status == 401
+
+
+def test_the_tracker_sees_that_the_log_lives_and_how_far_it_goes_back(onestop: Onestop) -> None:
+    assert sent("GET", f"{onestop.url}/v2/heartbeat").json == {"status": "OK"}
+    assert re.fullmatch(r"\d{4}-\d\d-01T00:00:00Z", sent("GET", f"{onestop.url}/v2/usagePeriod").json["periodStart"])
