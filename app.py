@@ -906,6 +906,85 @@ def unlink(year: int, order: str, data: Path) -> None:
     click.echo(f"{year} is unlinked.")
 
 
+UNTIL = "--until: give a moment with its offset, such as 2026-03-01T00:00:00+09:00."
+
+
+@log_.command("delay")
+@click.option("--person", required=True, help="Whose data, as `subject` in the officers' part of an export.")
+@click.option("--until", required=True, help="When it ends by itself, with its offset: 2026-03-01T00:00:00+09:00.")
+@click.option("--authority", required=True, help="On whose authority: the court or office that ordered it.")
+@ORDER
+@click.option("--reason", required=True, help="Why, in at most 500 characters; it is kept with the order.")
+@click.option("--token", required=True, help="The privacy officer's access token; `-` reads it from standard input.")
+@BOUND_TO
+@DATA
+def delay_visibility(person: str, until: str, token: str, key_file: Path | None, data: Path, **said: str) -> None:
+    """Keep your organisation's accesses to a person's data, from now on, from that person and the heirs until a moment.
+
+    The accesses are logged as ever, with the order in each; they appear by themselves when it ends.
+    """
+    from audit.keys import Keys
+    from audit.writer import AccessLog, LogUnavailable
+    from cases.store import Cases
+    from serving.delays import DelayRefusal, delay_until, enter
+
+    its, whose = settings(), _officer(token, key_file, data)
+    keys = Keys(_log_master(its), _log_key(data))
+    log_url = its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
+    database_url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+    try:
+        said_until = datetime.fromisoformat(until)
+        ends = said_until.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refusal(UNTIL) from None
+    if said_until.tzinfo is None:
+        raise Refusal(UNTIL)
+
+    async def entered() -> None:
+        now = datetime.now(UTC)
+        officer = await whose(now)
+        delay = delay_until(person, ends, officer, now, its.log_delay_days, **said)
+        async with (
+            Cases.opened(database_url) as cases,
+            AccessLog.open(log_url, keys, lambda: datetime.now(UTC)) as log,
+        ):
+            await enter(delay, officer, log, cases.delays())
+
+    from serving.documents import DocumentError
+
+    try:
+        _unreadable_is_2(entered())
+    except (DelayRefusal, DocumentError) as error:
+        raise click.ClickException(str(error)) from error
+    except LogUnavailable as error:
+        raise click.ClickException("The access log takes no entries now, so nothing was done. Try again.") from error
+    click.echo(f"Told from {ends.isoformat(timespec='seconds')} on.")
+
+
+@log_.command("delays")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@DATA
+def list_delays(data: Path, *, as_json: bool) -> None:
+    """Print every order that somebody is told only later, with who entered it and why."""
+    from dataclasses import asdict
+
+    from cases.store import Cases
+
+    its = settings()
+    database_url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
+    async def found() -> list[dict[str, Any]]:
+        async with Cases.opened(database_url) as cases:
+            return [asdict(each) for each in await cases.delays().all()]
+
+    delays = [each | {name: each[name].isoformat() for name in ("since", "until")} for each in asyncio.run(found())]
+    if as_json:
+        click.echo(json.dumps(delays, ensure_ascii=False, indent=2))
+        return
+    for each in delays:
+        click.echo("  ".join(each.values()))
+
+
 def _unreadable_is_2(work: Any) -> Any:
     from audit.reading import DamageError
     from audit.store import StoreError

@@ -7,7 +7,7 @@ more, and the entries are durable before the first byte is handed out.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from resolvers.redaction import redacted, without_numbers
 from resolvers.roots import Change
 from resolvers.sections import SUMMARY_READS, permitted
 from resolvers.trusted import Readings, Trust
+from resolvers.visibility import delayed
 from resolvers.witness import Leak, Seen, Subject, Witness
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, Purpose, RefusalCode
@@ -189,7 +190,7 @@ class Graph:
         if data is not None and isinstance(untrusted := await self._purposes(context.asked, context.viewer), Reply):
             data, seen, problems = None, {}, list(untrusted.errors)
         try:
-            receipts = await self._house.log.append(list(accesses(context, seen if data is not None else {})))
+            receipts = await self._logged(context, seen if data is not None else {})
         except LogUnavailable:
             unavailable = errors.error(
                 "LOG_UNAVAILABLE", "The access log cannot be written, so nothing is shown. Try again."
@@ -206,6 +207,10 @@ class Graph:
             entry_ids=[str(each.entry_id) for each in receipts],
         )
         return self._stepped_up(context, reply)
+
+    async def _logged(self, context: Context, seen: Mapping[Subject, Seen]) -> Sequence[Receipt]:
+        """Raise LogUnavailable."""
+        return await self._house.log.append(await delayed(accesses(context, seen), self._house.cases.delays()))
 
     async def _still_entitled(self, context: Context) -> bool:
         """Look again just before release: a mandate revoked, or a token run out, while agencies were asked."""
@@ -254,7 +259,7 @@ class Graph:
 
     async def _refused_stream(self, context: Context, refusal: GraphQLError) -> Reply:
         try:
-            receipts = await self._house.log.append(list(accesses(context, {})))
+            receipts = await self._logged(context, {})
         except LogUnavailable:
             receipts = ()
         said = _formatted(refusal)
