@@ -5,13 +5,16 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from click.testing import CliRunner, Result
 from pypdf import PdfReader
 
+import app
 from audit.checkpoint import VerifierKey
 from audit.proof import proofs_in, proven
 from tests.journeys.client import Onestop, Reply, sent
@@ -231,3 +234,65 @@ def test_the_tracker_is_told_what_it_asked_wrongly(onestop: Onestop, given: dict
 def test_the_tracker_sees_that_the_log_lives_and_how_far_it_goes_back(onestop: Onestop) -> None:
     assert sent("GET", f"{onestop.url}/v2/heartbeat").json == {"status": "OK"}
     assert re.fullmatch(r"\d{4}-\d\d-01T00:00:00Z", sent("GET", f"{onestop.url}/v2/usagePeriod").json["periodStart"])
+
+
+# ---------------------------------------------------------------- told later, by order
+
+
+def delayed(onestop: Onestop, persona: str = "privacy-officer", **changed: str) -> Result:
+    said = {"until": f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%dT%H:%M:%SZ}", "authority": "Seoul Central"}
+    said |= {"order": "2026-7", "reason": "An inquiry", "token": onestop.token(persona), **changed}
+    options = [word for name, value in said.items() for word in (f"--{name}", value)]
+    environment = {"XDG_RUNTIME_DIR": str(onestop.runtime)}
+    return CliRunner().invoke(app.main, ["log", "delay", *options, "--data", str(onestop.directory)], env=environment)
+
+
+def exported(onestop: Onestop) -> dict[str, Any]:
+    lines = onestop.command("log", "export", "--data", str(onestop.directory)).splitlines()
+    return {each["id"]: each for each in map(json.loads, lines)}
+
+
+def test_an_officials_look_under_an_order_is_not_told_and_everything_about_it_is_logged(onestop: Onestop) -> None:
+    case_id = onestop.as_("heir-second-rank").case()
+    (before,) = onestop.as_("curious-official").ask(ESTATE, {"id": case_id}).entries
+    person = exported(onestop)[before]["staff"]["subject"]
+    done = delayed(onestop, person=person)
+    assert done.exit_code == 0, done.stderr
+    (after,) = onestop.as_("curious-official").ask(ESTATE, {"id": case_id}).entries
+    told = {
+        each["id"] for each in fetched(onestop, "heir-second-rank", "access-log.json", case=case_id).json["entries"]
+    }
+    assert (before in told, after in told) == (True, False)
+    hidden = sent(
+        "GET",
+        f"{onestop.url}/log/proof/{after}",
+        headers={"Authorization": f"Bearer {onestop.token('heir-second-rank')}"},
+    )
+    assert (hidden.status, hidden.code) == (404, "NOT_ACCESSIBLE")
+    log = exported(onestop)
+    assert log[after]["staff"]["visibility"]["order"] == "2026-7"
+    (noted,) = [each for each in log.values() if each["operation_name"] == "DelayVisibility"]
+    assert (noted["staff"]["subject"], noted["staff"]["reason"], noted["task"]) == (person, "An inquiry", "UPDATE")
+    listed = json.loads(onestop.command("log", "delays", "--json", "--data", str(onestop.directory)))
+    assert [(each["person"], each["order"]) for each in listed] == [(person, "2026-7")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "why"),
+    [
+        ({"persona": "case-officer"}, 1, "Only a privacy officer"),
+        ({"until": "2099-01-01T00:00:00Z"}, 1, "--until: give a moment to come, at most 180 days ahead."),
+        ({"until": "2020-01-01T00:00:00Z"}, 1, "--until: give a moment to come"),
+        ({"until": "2099-01-01T00:00:00"}, 2, "--until: give a moment with its offset"),
+        ({"until": "soon"}, 2, "--until: give a moment with its offset"),
+        ({"person": "EE1"}, 1, "--person: give the person as `subject`"),
+        ({"reason": " "}, 1, "--reason: say it"),
+        ({"token": "x"}, 1, "privacy officer's fresh access token"),
+    ],
+)
+def test_an_order_that_may_not_be_entered_is_refused_with_its_reason(
+    onestop: Onestop, changed: dict[str, str], status: int, why: str
+) -> None:
+    done = delayed(onestop, **{"person": "a" * 26, **changed})
+    assert (done.exit_code, done.stdout) == (status, "")
+    assert why in done.stderr
