@@ -999,6 +999,85 @@ def unlink(year: int, order: str, data: Path) -> None:
     click.echo(f"{year} is unlinked.")
 
 
+UNTIL = "--until: give a moment with its offset, such as 2026-03-01T00:00:00+09:00."
+
+
+@log_.command("delay")
+@click.option("--person", required=True, help="Whose data, as `subject` in the officers' part of an export.")
+@click.option("--until", required=True, help="When it ends by itself, with its offset: 2026-03-01T00:00:00+09:00.")
+@click.option("--authority", required=True, help="On whose authority: the court or office that ordered it.")
+@ORDER
+@click.option("--reason", required=True, help="Why, in at most 500 characters; it is kept with the order.")
+@click.option("--token", required=True, help="The privacy officer's access token; `-` reads it from standard input.")
+@BOUND_TO
+@DATA
+def delay_visibility(person: str, until: str, token: str, key_file: Path | None, data: Path, **said: str) -> None:
+    """Keep your organisation's accesses to a person's data, from now on, from that person and the heirs until a moment.
+
+    The accesses are logged as ever, with the order in each; they appear by themselves when it ends.
+    """
+    from audit.keys import Keys
+    from audit.writer import AccessLog, LogUnavailable
+    from cases.store import Cases
+    from serving.delays import DelayRefusal, delay_until, enter
+
+    its, whose = settings(), _holder(token, key_file, data, "a privacy officer's")
+    keys = Keys(_log_master(its), _log_key(data))
+    log_url = its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
+    database_url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+    try:
+        said_until = datetime.fromisoformat(until)
+        ends = said_until.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refusal(UNTIL) from None
+    if said_until.tzinfo is None:
+        raise Refusal(UNTIL)
+
+    async def entered() -> None:
+        now = datetime.now(UTC)
+        officer = await whose(now)
+        delay = delay_until(person, ends, officer, now, its.log_delay_days, **said)
+        async with (
+            Cases.opened(database_url) as cases,
+            AccessLog.open(log_url, keys, lambda: datetime.now(UTC)) as log,
+        ):
+            await enter(delay, officer, log, cases.delays())
+
+    from serving.documents import DocumentError
+
+    try:
+        _unreadable_is_2(entered())
+    except (DelayRefusal, DocumentError) as error:
+        raise click.ClickException(str(error)) from error
+    except LogUnavailable as error:
+        raise click.ClickException("The access log takes no entries now, so nothing was done. Try again.") from error
+    click.echo(f"Told from {ends.isoformat(timespec='seconds')} on.")
+
+
+@log_.command("delays")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@DATA
+def list_delays(data: Path, *, as_json: bool) -> None:
+    """Print every order that somebody is told only later, with who entered it and why."""
+    from dataclasses import asdict
+
+    from cases.store import Cases
+
+    its = settings()
+    database_url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
+    async def found() -> list[dict[str, Any]]:
+        async with Cases.opened(database_url) as cases:
+            return [asdict(each) for each in await cases.delays().all()]
+
+    delays = [each | {name: each[name].isoformat() for name in ("since", "until")} for each in asyncio.run(found())]
+    if as_json:
+        click.echo(json.dumps(delays, ensure_ascii=False, indent=2))
+        return
+    for each in delays:
+        click.echo("  ".join(each.values()))
+
+
 def _unreadable_is_2(work: Any) -> Any:
     from audit.reading import DamageError
     from audit.store import StoreError
@@ -1050,6 +1129,7 @@ def _with_tree(store: str | None, data: Path, work: "Callable[[Head], Awaitable[
 
 
 OUT = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+KEPT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @log_.command()
@@ -1077,7 +1157,7 @@ def log_key(store: str | None, data: Path) -> None:
 @log_.command("proof")
 @click.argument("entry_id", required=False)
 @click.option("--out", type=OUT, default="-", help="File to write; `-`, the default, is standard output.")
-@click.option("--check", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Proof file to check.")
+@click.option("--check", type=KEPT, help="Proof file, or an access-log.json with many, to check.")
 @click.option("--key", help="Public key to check it with: name+id+key, or a file that holds it.")
 @STORE
 @DATA
@@ -1098,19 +1178,20 @@ def log_proof(
 
 def _check_proof(file: Path, said: str) -> None:
     from audit.checkpoint import CheckpointError, VerifierKey
-    from audit.proof import ProofError, proven
+    from audit.proof import ProofError, proofs_in, proven
 
     try:
         key = VerifierKey.parsed(Path(said).read_text("utf-8") if "+" not in said else said)
     except (CheckpointError, OSError, ValueError) as error:
         raise Refusal("--key: give name+id+key as `onestop log key` prints it, or a file that holds it.") from error
     try:
-        found = proven(file.read_bytes(), key)
+        proven_ = [proven(each, key) for each in proofs_in(file.read_bytes())]
     except ProofError as error:
         raise click.ClickException(f"Not proven: {error}.") from error
-    click.echo(f"Proven: entry {found.told['id']} of {found.told['at']} is leaf {found.leaf_index}", nl=False)
-    click.echo(f" of the log {found.checkpoint.origin} with {found.checkpoint.size} leaves.")
-    click.echo(json.dumps(found.told, ensure_ascii=False, indent=2))
+    for found in proven_:
+        click.echo(f"Proven: entry {found.told['id']} of {found.told['at']} is leaf {found.leaf_index}", nl=False)
+        click.echo(f" of the log {found.checkpoint.origin} with {found.checkpoint.size} leaves.")
+        click.echo(json.dumps(found.told, ensure_ascii=False, indent=2))
 
 
 def _said_or_written(out: Path, data: bytes) -> None:

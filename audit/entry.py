@@ -100,6 +100,15 @@ class Records:
     keys: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """An access that the person is told of only later: from when on, on whose authority, and by which order."""
+
+    hidden_until: datetime
+    authority: str
+    order: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """What one operation did with one person's data. `answers` maps each agency asked to its AnswerStatus.
@@ -148,14 +157,18 @@ class Access:
     variables: Mapping[str, Any] | None
     trace_id: str | None
     request_id: str | None
-    visibility: None = None
-    """Who may hide an entry, and until when, is not decided yet; the stored shape has its place."""
+    visibility: Visibility | None = None
+    """None: the person may know at once."""
 
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
             raise ValueError("the moment of an access is aware")
         if self.sensitivity is not None and self.sensitivity not in SENSITIVITIES:
             raise ValueError(f"{self.sensitivity} is no sensitivity")
+
+    def is_hidden(self, now: datetime) -> bool:
+        """Whether the person may not know yet. It ends by itself."""
+        return self.visibility is not None and now < self.visibility.hidden_until
 
     @property
     def year(self) -> int:
@@ -259,7 +272,7 @@ def recorded_entry(
         variables=None if staff["variables"] is None else json.loads(staff["variables"]),
         trace_id=staff["trace"],
         request_id=staff["request"],
-        visibility=staff["visibility"],
+        visibility=_visibility(staff["visibility"]),
     )
     subject_ref = None if access.subject is None else references.of("person", access.subject)
     if person["subject"] != (None if subject_ref is None else subject_ref.hex()):
@@ -337,8 +350,20 @@ def _staff_part(access: Access, entry_id: UUID) -> Mapping[str, object]:
         "variables": variables,
         "trace": access.trace_id,
         "request": access.request_id,
-        "visibility": access.visibility,
+        "visibility": None
+        if (hidden := access.visibility) is None
+        else {
+            "hidden_until": hidden.hidden_until.astimezone(UTC).isoformat(timespec="microseconds"),
+            "authority": hidden.authority,
+            "order": hidden.order,
+        },
     }
+
+
+def _visibility(said: Mapping[str, str] | None) -> Visibility | None:
+    if said is None:
+        return None
+    return Visibility(datetime.fromisoformat(said["hidden_until"]), said["authority"], said["order"])
 
 
 def canonical(value: object) -> bytes:

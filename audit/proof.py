@@ -21,6 +21,9 @@ from audit.tiles import Covered
 from audit.writer import Receipt, signed_part
 
 FORMAT: Final = "onestop/proof/1"
+BUNDLE: Final = "onestop/access-log/1"
+"""A person's access log as a file: `entries`, each with its `proof`, or null where there is none."""
+LARGEST_BUNDLE: Final = 256 * 1024 * 1024
 LARGEST: Final = 4 * 1024 * 1024
 BITMAPS: Final = ("disclosed", "null", "withheld", "failed", "derived")
 
@@ -59,6 +62,22 @@ def proof(entry: Entry, covered: Covered, receipt: Receipt, key: VerifierKey) ->
         },
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
     )
+
+
+def proofs_in(file: bytes) -> list[bytes]:
+    """The proof files in a person's access log; another file is taken for a proof itself. Raise ProofError."""
+    if len(file) > LARGEST_BUNDLE:
+        raise ProofError("the file is larger than any access log that was given out")
+    try:
+        held = orjson.loads(file)
+        if not isinstance(held, dict) or held.get("format") != BUNDLE:
+            return [file]
+        found = [orjson.dumps(entry["proof"]) for entry in held["entries"] if entry["proof"] is not None]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProofError("the file is no proof, or something in it is malformed") from error
+    if not found:
+        raise ProofError("the access log in the file has no entry with a proof")
+    return found
 
 
 def proven(file: bytes, key: VerifierKey) -> Proven:

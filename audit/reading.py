@@ -4,7 +4,7 @@ Everything that is read is checked first: a stored entry that does not match its
 of the log still says what was written is for audit/verifying.py.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,7 @@ from audit.entry import (
     SALT_BYTES,
     SELECTION_LEAF,
     SENSITIVITIES,
+    Access,
     Entry,
     Outcome,
     Selection,
@@ -69,12 +70,17 @@ class Filter:
     min_sensitivity: str | None = None
     case_id: CaseId | None = None
 
+    @property
+    def tells(self) -> bool:
+        """Whether what is found tells what was read, or why."""
+        return any((self.agency, self.coordinate, self.purpose, self.min_sensitivity))
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Newest first. `next` is the cursor to go on from, None on the last page.
 
-    An entry whose key was destroyed is left out, so a page may hold fewer than asked for and still have a next one.
+    Entries whose key was destroyed are left out, and so are those that may not be told; the page is full all the same.
     """
 
     entries: tuple[Placed, ...]
@@ -82,6 +88,12 @@ class Page:
 
 
 EVERYTHING = Filter()
+Told = Callable[[Access], bool]
+"""Whether an access may be told to whoever reads. What may not be leaves no gap: pages are as full without it."""
+
+
+def everyone(_access: Access) -> bool:
+    return True
 
 
 class Reading:
@@ -117,7 +129,13 @@ class Reading:
         return self._vault.epoch
 
     async def of_person(
-        self, person: PersonId, where: Filter = EVERYTHING, *, first: int = 50, before: int | None = None
+        self,
+        person: PersonId,
+        where: Filter = EVERYTHING,
+        *,
+        first: int = 50,
+        before: int | None = None,
+        told: Told = everyone,
     ) -> Page:
         """Accesses to one person's data, whoever made them and in whatever case."""
         async with self._engine.connect() as connection:
@@ -125,16 +143,35 @@ class Reading:
             asked = store.leaves().where(
                 ENTRY.c.subject_ref.in_([year.of("person", person) for year in years.values()])
             )
-            return await self._page(connection, _before(asked, before), years, where, first)
+            return await self._page(connection, _before(asked, before), years, where, first, told)
 
     async def of_case(
-        self, case_id: CaseId, where: Filter = EVERYTHING, *, first: int = 50, before: int | None = None
+        self,
+        case_id: CaseId,
+        where: Filter = EVERYTHING,
+        *,
+        first: int = 50,
+        before: int | None = None,
+        told: Told = everyone,
     ) -> Page:
         """Accesses made in one case, to whomever's data."""
         async with self._engine.connect() as connection:
             years = await store.references(connection, self._vault)
             asked = _of_case(store.leaves(), case_id, years)
-            return await self._page(connection, _before(asked, before), years, where, first)
+            return await self._page(connection, _before(asked, before), years, where, first, told)
+
+    async def entries(self, ids: Collection[str]) -> dict[str, Placed]:
+        """The entries of these ids, by id; those that are not there, or whose key was destroyed, are left out."""
+        found: dict[str, Placed] = {}
+        async with self._engine.connect() as connection:
+            years = await store.references(connection, self._vault)
+            wanted = sorted(ids)
+            for at in range(0, len(wanted), CHUNK):
+                asked = store.leaves().where(ENTRY.c.id.in_(wanted[at : at + CHUNK]))
+                rows = [row for row in (await connection.execute(asked)).all() if _readable(row, years)]
+                selections = await _selections(connection, rows)
+                found |= {row.id: checked(row, selections, years, self._vault) for row in rows}
+        return found
 
     async def entry(
         self, entry_id: str, *, about: PersonId | None = None, cases: Iterable[CaseId] = ()
@@ -182,13 +219,19 @@ class Reading:
         years: Mapping[int, References],
         where: Filter,
         first: int,
+        told: Told,
     ) -> Page:
-        asked = _narrowed(asked, where, years).order_by(ENTRY.c.leaf_index.desc()).limit(first + 1)
-        rows = (await connection.execute(asked)).all()
-        shown = rows[:first]
-        selections = await _selections(connection, shown)
-        placed = [checked(row, selections, years, self._vault) for row in shown if _readable(row, years)]
-        return Page(tuple(placed), shown[-1].leaf_index if shown and len(rows) > first else None)
+        """One more than asked for is looked for, since a next page is one that has something to tell."""
+        narrowed = _narrowed(asked, where, years).order_by(ENTRY.c.leaf_index.desc()).limit(first + 1)
+        placed: list[Placed] = []
+        rest: Select[Any] | None = narrowed
+        while rest is not None and len(placed) <= first:
+            rows = (await connection.execute(rest)).all()
+            selections = await _selections(connection, rows)
+            found = (checked(row, selections, years, self._vault) for row in rows if _readable(row, years))
+            placed += [each for each in found if told(each.entry.access)]
+            rest = _before(narrowed, rows[-1].leaf_index) if len(rows) > first else None
+        return Page(tuple(placed[:first]), placed[first - 1].leaf_index if len(placed) > first else None)
 
 
 def _before(asked: Select[Any], leaf_index: int | None) -> Select[Any]:

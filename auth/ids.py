@@ -56,6 +56,7 @@ class Ids:
             raise ValueError(message)
         self._sector = {agency: _derived(root, f"onestop/sector/1/{agency.name}") for agency in Agency}
         self._staff = _derived(root, "onestop/sector/1/ROSTER")
+        self._pseudonyms = _derived(root, "onestop/pseudonym/1")
         self._sivs = [_siv(key) for key in keys[:OPENING]]
         self.is_sandbox = any(hmac.compare_digest(key, SANDBOX_ROOT) for key in keys)
 
@@ -70,6 +71,12 @@ class Ids:
     def sector(self, agency: Agency) -> Callable[[PersonId], SectorId]:
         """`sector_id` of one agency."""
         return lambda person: self.sector_id(agency, person)
+
+    def pseudonym(self, of: PersonId, reader: PersonId) -> str:
+        """What somebody is called to one reader of the access log: always the same, and to nobody else the same."""
+        digest = hmac.digest(self._pseudonyms, f"{reader}\0{of}".encode(), "sha256")
+        spelled = base64.b32encode(digest[:5]).decode()
+        return f"{spelled[:4]}-{spelled[4:]}"
 
     def sealed(self, client: str, *parts: str) -> str:
         """The opaque id of what the parts name (kind first), good for this client only."""

@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from cases import tables
+from cases.delays import Delays
 from cases.documents import DocumentStore
 from cases.findings import FindingStore
 from cases.sessions import Sessions
@@ -254,6 +255,10 @@ class Cases:
     def sessions(self) -> Sessions:
         """The portal's sessions, in the same database."""
         return Sessions(self._engine)
+
+    def delays(self) -> Delays:
+        """Orders that somebody is told only later, in the same database."""
+        return Delays(self._engine)
 
     def findings(self) -> FindingStore:
         """Findings about accesses, in the same database."""

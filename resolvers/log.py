@@ -3,13 +3,13 @@
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import strawberry
 from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_named_type, is_composite_type
 
-from audit.entry import Outcome, Records, leaf_hash
+from audit.entry import Access, Outcome, Records, leaf_hash
 from audit.reading import EVERYTHING, Filter, Page
 from audit.store import Placed
 from audit.tiles import Covered
@@ -40,6 +40,8 @@ PROOF = frozenset({Coordinate("EntryIntegrity.checkpoint"), Coordinate("EntryInt
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PAGE = 100
 """Greatest number of entries on one page."""
+EXPORTED = 1000
+"""The same where the page leaves as a file."""
 CURSOR_LASTS = timedelta(hours=1)
 """A page is turned within this time: a cursor is no name for a place in the log."""
 
@@ -53,8 +55,17 @@ async def own(
     if verdict.refusal is not None:
         raise errors.refused(verdict.refusal)
     reading = context.house.log.reading
+    narrowed = _filter(context, where)
+    mine = {record.id for record in await context.house.cases.cases_of(context.viewer.person)}
+
+    def told(access: Access) -> bool:
+        """What an entry is reduced by must not be found out by asking for it either."""
+        return not access.is_hidden(context.now) and (
+            not _is_reduced(access, mine) or not (narrowed.tells or narrowed.case_id)
+        )
+
     page = await reading.of_person(
-        context.viewer.person, _filter(context, where), first=_first(first), before=_before(context, after)
+        context.viewer.person, narrowed, first=_first(context, first), before=_before(context, after), told=told
     )
     return await _connection(context, page, after)
 
@@ -62,7 +73,11 @@ async def own(
 async def of_case(context: Context, hand: Hand, first: int | None, after: str | None) -> AccessEntryConnection:
     """Accesses made in a case that was entered."""
     page = await context.house.log.reading.of_case(
-        hand.case_id, EVERYTHING, first=_first(first), before=_before(context, after)
+        hand.case_id,
+        EVERYTHING,
+        first=_first(context, first),
+        before=_before(context, after),
+        told=lambda access: not access.is_hidden(context.now),
     )
     return await _connection(context, page, after)
 
@@ -72,7 +87,7 @@ async def entry(context: Context, entry_id: str) -> AccessEntry | None:
     me = context.viewer.person
     cases = [record.id for record in await context.house.cases.cases_of(me)]
     placed = await context.house.log.reading.entry(entry_id, about=me, cases=cases)
-    if placed is None:
+    if placed is None or placed.entry.access.is_hidden(context.now):
         return None
     access = placed.entry.access
     if access.subject != me and not await _is_party(context, access.case_id):
@@ -88,9 +103,10 @@ async def _is_party(context: Context, case_id: CaseId | None) -> bool:
     return any(officials.fits(context.viewer, mine.role) for mine in held)
 
 
-def _first(first: int | None) -> int:
-    if first is None or not 1 <= first <= PAGE:
-        raise errors.bad_input("first", f"Give a number from 1 to {PAGE}.")
+def _first(context: Context, first: int | None) -> int:
+    most = EXPORTED if context.asked.exports else PAGE
+    if first is None or not 1 <= first <= most:
+        raise errors.bad_input("first", f"Give a number from 1 to {most}.")
     return first
 
 
@@ -155,13 +171,14 @@ async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry
     for each, proof in zip(placed, covered, strict=True):
         access = each.entry.access
         known = mine.get(access.case_id) if access.case_id else None
+        if _is_reduced(access, mine):
+            shown.append(await _reduced(context, each, _integrity(each, proof)))
+            continue
         shown.append(
             AccessEntry(
                 id=strawberry.ID(str(each.entry.id)),
                 at=access.at,
-                actor=Actor(
-                    kind=_role(access.roles), name=None, office=None, agency=access.organisation or access.client_id
-                ),
+                actor=_actor(context, access),
                 on_behalf_of=_acted_for(context, access.on_behalf_of),
                 client=access.client_id,
                 subject=await _subject(context, access.subject),
@@ -181,6 +198,50 @@ async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry
             )
         )
     return shown
+
+
+def _is_reduced(access: Access, mine: Collection[CaseId]) -> bool:
+    """Whether it was made in somebody else's case: a look-up there can betray a will."""
+    return access.case_id is not None and access.case_id not in mine
+
+
+async def _reduced(context: Context, placed: Placed, integrity: EntryIntegrity) -> AccessEntry:
+    """When, which organisation and how it ended. Citizens are no more than that: they may be known to the reader."""
+    access = placed.entry.access
+    return AccessEntry(
+        id=strawberry.ID(str(placed.entry.id)),
+        at=access.at,
+        actor=_actor(context, access, known=_role(access.roles) is not Role.CITIZEN),
+        on_behalf_of=None,
+        client=access.client_id,
+        subject=await _subject(context, access.subject),
+        case=None,
+        case_number=None,
+        purpose=None,
+        legal_basis=None,
+        operation_name=None,
+        document_hash=None,
+        task=AccessTask[access.task.name],
+        outcome=AccessOutcome[access.outcome.name],
+        disclosed=[],
+        withheld=[],
+        source_address=None,
+        trace_id=None,
+        integrity=integrity,
+        reduced=True,
+    )
+
+
+def _actor(context: Context, access: Access, *, known: bool = True) -> Actor:
+    """Who accessed, by no name: a pseudonym that another reader could not recognise."""
+    me, viewer = context.viewer.person, PersonId(access.viewer)
+    return Actor(
+        kind=_role(access.roles),
+        name=None,
+        office=None,
+        agency=access.organisation or access.client_id,
+        pseudonym=context.house.ids.pseudonym(viewer, me) if known and viewer != me else None,
+    )
 
 
 async def _covered(context: Context, placed: Sequence[Placed]) -> Sequence[Covered | None]:

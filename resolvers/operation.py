@@ -7,7 +7,7 @@ more, and the entries are durable before the first byte is handed out.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from resolvers.redaction import redacted, without_numbers
 from resolvers.roots import Change
 from resolvers.sections import SUMMARY_READS, permitted
 from resolvers.trusted import Readings, Trust
+from resolvers.visibility import delayed
 from resolvers.witness import Leak, Seen, Subject, Witness
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, Purpose, RefusalCode
@@ -191,7 +192,7 @@ class Graph:
         if data is not None and isinstance(untrusted := await self._purposes(context.asked, context.viewer), Reply):
             data, seen, problems = None, {}, list(untrusted.errors)
         try:
-            receipts = await self._house.log.append(list(accesses(context, seen if data is not None else {})))
+            receipts = await self._logged(context, seen if data is not None else {})
         except LogUnavailable:
             unavailable = errors.error(
                 "LOG_UNAVAILABLE", "The access log cannot be written, so nothing is shown. Try again."
@@ -208,6 +209,10 @@ class Graph:
             entry_ids=[str(each.entry_id) for each in receipts],
         )
         return self._stepped_up(context, reply)
+
+    async def _logged(self, context: Context, seen: Mapping[Subject, Seen]) -> Sequence[Receipt]:
+        """Raise LogUnavailable."""
+        return await self._house.log.append(await delayed(accesses(context, seen), self._house.cases.delays()))
 
     async def _still_entitled(self, context: Context) -> bool:
         """Look again just before release: a mandate revoked, or a token run out, while agencies were asked."""
@@ -263,7 +268,7 @@ class Graph:
 
     async def _refused_stream(self, context: Context, refusal: GraphQLError) -> Reply:
         try:
-            receipts = await self._house.log.append(list(accesses(context, {})))
+            receipts = await self._logged(context, {})
         except LogUnavailable:
             receipts = ()
         said = _formatted(refusal)
@@ -357,7 +362,7 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
     return _entry(
         context,
         hand,
-        task=Task.LOG_VIEW if Region.LOG in regions else _task(context, person),
+        task=_task(context, person, regions),
         selection=selection_of(context.house.schema_hash, read | derived),
         subject=person,
         subject_role=ROLES[part][hand.record.kind] if is_main and hand else part.value,
@@ -387,7 +392,7 @@ def _attempted(context: Context, attempt: Attempt) -> Access:
     access = _entry(
         context,
         None,
-        task=_task(context, attempt.subject),
+        task=_task(context, attempt.subject, ()),
         selection=selection_of(context.house.schema_hash, read),
         subject=attempt.subject,
         subject_role=ROLES[Part.PERSON].get(case_.kind) if case_ else None,
@@ -438,7 +443,11 @@ def _entry(context: Context, hand: Hand | None, **told: Any) -> Access:
     )
 
 
-def _task(context: Context, person: PersonId | None) -> Task:
+def _task(context: Context, person: PersonId | None, regions: Collection[Region]) -> Task:
+    if context.asked.exports:
+        return Task.EXPORT
+    if Region.LOG in regions:
+        return Task.LOG_VIEW
     if context.plan.operation.operation is not OperationType.MUTATION:
         return Task.VIEW
     opens = any(field.name.startswith("open") for field in context.plan.fields.of_root(context.plan).values())

@@ -29,6 +29,8 @@ class Asked:
     trace_id: str | None
     by_id: bool = False
     """Asked by the id of a trusted document."""
+    exports: bool = False
+    """A question of our own, whose answer leaves as a file: the log calls it an export, and its pages are longer."""
 
 
 @dataclass(frozen=True, slots=True)

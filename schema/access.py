@@ -7,9 +7,12 @@ import strawberry
 
 from schema.case import Purpose
 from schema.disclosure import Agency, Sensitivity
+from schema.fields import computed
+from schema.labels import ANOTHERS_CASE, label, label_of
 from schema.node import Node
 from schema.person import Person
 from schema.scalars import Coordinate
+from schema.text import InLanguage, Language
 from schema.viewer import Role
 
 
@@ -37,6 +40,15 @@ class Actor:
     name: str | None = strawberry.field(description="Not told to the person whose data was seen: null for them.")
     office: str | None = strawberry.field(description="Office; null for citizens.")
     agency: str = strawberry.field(description="Organisation, or the portal a citizen used.")
+    pseudonym: str | None = strawberry.field(
+        default=None,
+        description="The same for every access by the same official or person, and another for everybody else who "
+        "looks; null when it was the viewer, or when it is not told.",
+    )
+
+    @computed(description="The capacity in plain words.")
+    def kind_label(self, language: InLanguage = Language.EN) -> str:
+        return label_of(self.kind).said_in(language or Language.EN)
 
 
 @strawberry.type(description="Fields of one type that were seen, or not shown.")
@@ -46,6 +58,18 @@ class AccessedFields:
     coordinates: list[Coordinate] = strawberry.field(description="The fields.")
     records: int = strawberry.field(description="Number of records of that type.")
     max_sensitivity: Sensitivity = strawberry.field(description="The greatest sensitivity among the fields.")
+
+    @computed(description="The agency in plain words.")
+    def agency_label(self, language: InLanguage = Language.EN) -> str:
+        return label_of(self.agency).said_in(language or Language.EN)
+
+    @computed(description="The type in plain words.")
+    def type_label(self, language: InLanguage = Language.EN) -> str:
+        return label(self.type).said_in(language or Language.EN)
+
+    @computed(description="The fields in plain words, in the order of `coordinates`.")
+    def labels(self, language: InLanguage = Language.EN) -> list[str]:
+        return [label(coordinate).said_in(language or Language.EN) for coordinate in self.coordinates]
 
 
 @strawberry.type(description="Position in the tamper-evident log (RFC 6962).")
@@ -90,6 +114,24 @@ class AccessEntry(Node):
     )
     trace_id: str | None = strawberry.field(description="Trace to quote to support; null for those who may not know.")
     integrity: EntryIntegrity = strawberry.field(description="Where the entry stands in the log.")
+    reduced: bool = strawberry.field(
+        default=False,
+        description="Made while somebody else's case was handled. Then only the moment, the organisation and how it "
+        "ended are told: which case it was, why and which fields would tell of that case.",
+    )
+
+    @computed(description="Why, in plain words; of an entry that is `reduced`, that it was another person's case.")
+    def purpose_label(self, language: InLanguage = Language.EN) -> str | None:
+        words = ANOTHERS_CASE if self.reduced else None if self.purpose is None else label_of(self.purpose)
+        return None if words is None else words.said_in(language or Language.EN)
+
+    @computed(description="What was done, in plain words.")
+    def task_label(self, language: InLanguage = Language.EN) -> str:
+        return label_of(self.task).said_in(language or Language.EN)
+
+    @computed(description="How it ended, in plain words.")
+    def outcome_label(self, language: InLanguage = Language.EN) -> str:
+        return label_of(self.outcome).said_in(language or Language.EN)
 
 
 @strawberry.type(description="Where a page stands among the others.")

@@ -50,6 +50,7 @@ from schema.disclosure import Agency, disclosures
 from schema.scalars import SCALARS
 from serving import graphiql
 from serving.access import Access
+from serving.downloads import Downloads
 from serving.drain import Drain
 from serving.endpoint import Endpoint
 from serving.health import Health
@@ -59,6 +60,7 @@ from serving.session import BrowserSessions, unconfigured
 from serving.settings import AgencySettings, Settings
 from serving.signin import ClientKey, RelyingParty, posting
 from serving.tree import Tree
+from serving.usage import Usage
 
 LARGEST_KEYS = 64 * 1024
 LARGEST_CALLBACK = 1024 * 1024
@@ -254,6 +256,10 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 *([] if settings.production else [graphiql.files()]),
                 *health_.routes(),
                 *Proofs(core, house, published, wiring.signing_key, settings.known_origin).routes(),
+                *Downloads(core, house, published, wiring.signing_key, settings.known_origin).routes(),
+                *Usage(
+                    core, house, _healthy(access_log, tree), settings.log_retention_months, settings.known_origin
+                ).routes(),
                 *tree.routes(),
                 *Access(house.policies, _whose(house), settings.origin).routes(),
                 *(Route(f"{METADATA}{path}", _resource(wiring)) for path in ("", "/graphql")),

@@ -45,6 +45,7 @@ NAMES: Final = frozenset(
         "ONESTOP_LOG_READ_URL",
         "ONESTOP_LOG_OWNER_URL",
         "ONESTOP_LOG_RETENTION_MONTHS",
+        "ONESTOP_LOG_DELAY_DAYS",
         "ONESTOP_LOG_CHECKPOINT_DIR",
         "ONESTOP_LOG_TILE_DIR",
         "ONESTOP_LOG_SIGNING_KEY_FILE",
@@ -101,6 +102,7 @@ class Settings:
     log_read_url: str | None = field(default=None, repr=False)
     log_owner_url: str | None = field(default=None, repr=False)
     log_retention_months: int = 60
+    log_delay_days: int = 180
     log_checkpoint_dir: Path | None = None
     log_tile_dir: Path | None = None
     log_signing_key_file: Path | None = None
@@ -149,6 +151,7 @@ class Settings:
             log_read_url=given.taken("ONESTOP_LOG_READ_URL", _database_url, None),
             log_owner_url=given.taken("ONESTOP_LOG_OWNER_URL", _database_url, None),
             log_retention_months=given.taken("ONESTOP_LOG_RETENTION_MONTHS", _between(24, 1200), 60),
+            log_delay_days=given.taken("ONESTOP_LOG_DELAY_DAYS", _between(1, 730), 180),
             log_checkpoint_dir=given.taken("ONESTOP_LOG_CHECKPOINT_DIR", Path, None),
             log_tile_dir=given.taken("ONESTOP_LOG_TILE_DIR", Path, None),
             log_signing_key_file=given.taken("ONESTOP_LOG_SIGNING_KEY_FILE", _file, None),
@@ -247,6 +250,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_LOG_READ_URL": _masked(settings.log_read_url),
         "ONESTOP_LOG_OWNER_URL": _masked(settings.log_owner_url),
         "ONESTOP_LOG_RETENTION_MONTHS": settings.log_retention_months,
+        "ONESTOP_LOG_DELAY_DAYS": settings.log_delay_days,
         "ONESTOP_LOG_CHECKPOINT_DIR": settings.log_checkpoint_dir,
         "ONESTOP_LOG_TILE_DIR": settings.log_tile_dir,
         "ONESTOP_LOG_SIGNING_KEY_FILE": settings.log_signing_key_file,

@@ -39,7 +39,8 @@ def sent(method: str, url: str, body: Any = None, headers: Mapping[str, str] | N
     parts = urlsplit(url)
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_S)) as connection:
-        connection.request(method, parts.path, data, {"Content-Type": JSON, **(headers or {})})
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request(method, target, data, {"Content-Type": JSON, **(headers or {})})
         with connection.getresponse() as response:
             return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
