@@ -722,17 +722,59 @@ STORE = click.option("--store", help="URL of the log's database (default: the on
 
 @log_.command()
 @click.option("--since", default=0, show_default=True, type=click.IntRange(0), help="First leaf index.")
-@click.option("--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "ocsf", "csv", "parquet"]),
+    default="jsonl",
+    show_default=True,
+    help="One JSON object a line; OCSF events (API Activity), one a line; CSV; Parquet.",
+)
+@click.option("--reason", help="Why. The export becomes an entry of the log, with this reason and your account.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    default="-",
+    help="File to write; `-`, the default, is standard output.",
+)
 @STORE
 @DATA
-def export(since: int, form: str, store: str | None, data: Path) -> None:  # noqa: ARG001 - one form so far
-    """Print the entries in order, one JSON object a line."""
-    import orjson
+def export(since: int, form: str, reason: str | None, out: Path, store: str | None, data: Path) -> None:
+    """Write the entries in order. Exit status 1 at one that was tampered with.
+
+    With --reason, and in production always, the export itself is an entry, on disk before anything is written; without
+    one the sandbox records nothing. An entry whose key was destroyed shows its place and nothing else.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from audit.writer import LogUnavailable
+    from serving import exports
+
+    if form == "parquet" and str(out) == "-" and sys.stdout.isatty():
+        raise Refusal("--out: a terminal shows no Parquet; name a file, or pipe it.")
+    if reason is not None and not reason.strip():
+        raise Refusal("--reason: say why, or leave it out.")
+    its = settings()
+    kept = reason or ("none given" if its.production else None)
+    url = store or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
 
     async def exported() -> None:
-        async with _reading(store, data) as reading:
-            async for entry in reading.export(since):
-                click.echo(orjson.dumps(entry).decode())
+        until = None
+        async with _reading(store, data) as reading:  # makes no log where there is none
+            if kept is not None:
+                try:
+                    until = await exports.record(url, _log_master(its), _log_key(data), form, since, kept.strip())
+                except (LogUnavailable, SQLAlchemyError, OSError) as error:
+                    raise Refusal(
+                        "The export cannot be recorded, so nothing is exported; see ONESTOP_LOG_URL."
+                    ) from error
+            try:
+                with click.open_file(str(out), "wb") as file:
+                    await exports.write(reading, form, since, until, file)
+            except OSError as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                raise Refusal(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
 
     _unreadable_is_2(exported())
 
