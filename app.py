@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,7 @@ from serving.settings import Settings, SettingsError, limits_in_force, problems,
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
+    from audit.endorsed import Endorsed
     from audit.owning import Owner
     from audit.verifying import Evidence
     from auth.viewer import Viewer
@@ -810,15 +812,22 @@ def verify(
     url = store or its.log_read_url or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
     own = [] if store else [its.log_tile_dir or data / "access-log-tiles", *filter(None, [its.log_checkpoint_dir])]
     try:
-        evidence = _evidence(its, data, checkpoint, receipts, [tiles] if tiles else own, keys)
+        folders = [tiles] if tiles else own
+        endorsed = _endorsed(its, folders)
+        evidence = _evidence(its, data, checkpoint, receipts, folders, keys, endorsed)
         verdict = verdict_on(url, _log_master(its), evidence)
     except (Unreadable, OSError) as error:
         raise Refusal(f"The access log cannot be verified: {error}.") from error
+    faults = [each.fault for each in endorsed if each.fault]
+    if verdict.intact and faults:
+        verdict = replace(verdict, intact=False, reason="; ".join(faults), older_than=None)
     older = verdict.older_than
+    endorsed_at = max((each.at for each in endorsed if each.at), default=None)
     if as_json:
         said: dict[str, object] = {"intact": verdict.intact, "first_bad": verdict.first_bad, "reason": verdict.reason}
         said |= {"entries": verdict.entries, "leaves": verdict.leaves, "root": verdict.root}
         said |= {"older_than": None if older is None else older.size, "checkpoints": len(evidence.notes)}
+        said |= {"endorsed": len(endorsed) - len(faults), "endorsed_at": endorsed_at and endorsed_at.isoformat()}
         click.echo(json.dumps(said, ensure_ascii=False))
     elif older is not None:
         click.echo(
@@ -827,12 +836,28 @@ def verify(
         )
     elif verdict.intact:
         under = " Nothing signed was at hand: a tail that was cut off does not show." if not evidence.notes else ""
-        click.echo(f"Intact: {verdict.entries} entries in {verdict.leaves} leaves.{under}")
+        by = (
+            f" Others vouch for {len(endorsed)} checkpoints, last at {endorsed_at:%Y-%m-%d %H:%M:%SZ}."
+            if endorsed
+            else ""
+        )
+        click.echo(f"Intact: {verdict.entries} entries in {verdict.leaves} leaves.{under}{by}")
     elif verdict.first_bad is None:
         click.echo(f"Tampered with: {verdict.reason}.")
     else:
         click.echo(f"Tampered with: leaf {verdict.first_bad} does not hold ({verdict.reason}).")
     sys.exit(1 if not verdict.intact else 3 if older is not None else 0)
+
+
+def _endorsed(its: Settings, folders: Sequence[Path]) -> "list[Endorsed]":
+    """What a witness and a timestamp authority said, as far as their keys are set, so that it can be checked."""
+    from audit.checkpoint import COSIGNATURE, VerifierKey
+    from audit.endorsed import Endorsements
+    from audit.timestamp import authorities
+
+    witness = VerifierKey.parsed(its.log_witness_key, COSIGNATURE) if its.log_witness_key else None
+    roots = authorities(its.log_tsa_ca_file) if its.log_tsa_ca_file else []
+    return [each for folder in folders for each in Endorsements(folder).checked(witness, roots)]
 
 
 def _evidence(
@@ -842,6 +867,7 @@ def _evidence(
     receipts: Path | None,
     folders: Sequence[Path],
     keys: Sequence[str],
+    endorsed: "Sequence[Endorsed]" = (),
 ) -> "Evidence":
     """What the command was given, and the checkpoints the log itself published."""
     from audit.checkpoint import CheckpointError, VerifierKey
@@ -858,6 +884,7 @@ def _evidence(
     notes = [Note(f"the checkpoint {checkpoint.name}", checkpoint.read_bytes())] if checkpoint else []
     published = [folder for folder in folders if (folder / "checkpoint").is_file()]
     notes += [Note(f"the checkpoint in {folder.name}", (folder / "checkpoint").read_bytes()) for folder in published]
+    notes += [Note(each.name, each.note) for each in endorsed if not each.fault]
     promised = receipts_in(receipts.read_bytes()) if receipts else ()
     if (notes or promised) and not signers:
         raise Refusal("There is no key to check signatures with: give --key, or ONESTOP_LOG_SIGNING_KEY_FILE.")
