@@ -8,6 +8,7 @@ import getpass
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from serving.settings import Settings, SettingsError, limits_in_force, problems,
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
+    from audit.archive import Manifest
     from audit.endorsed import Endorsed
     from audit.owning import Owner
     from audit.verifying import Evidence
@@ -891,6 +893,8 @@ def _evidence(
     return Evidence(signers=signers, notes=notes, receipts=promised, tiles=published[0] if published else None)
 
 
+ARCHIVES = "access-log-archive"
+ARCHIVE = click.option("--archive", type=FOLDER, help="Where compacted months lie (default: under --data).")
 ORDER = click.option("--order", required=True, help="Reference of the order; it is kept in the log.")
 YEAR = click.option("--year", required=True, type=click.IntRange(1970, 2999), help="Year, in UTC.")
 
@@ -935,18 +939,64 @@ def init_log(data: Path) -> None:
 @click.option(
     "--years", type=click.IntRange(1, 100), help="Keep so many years (default: ONESTOP_LOG_RETENTION_MONTHS)."
 )
+@ARCHIVE
 @DATA
-def retain(years: int | None, data: Path) -> None:
-    """Drop the months whose time is over. Their leaves stay, and each drop is a leaf of its own.
+def retain(years: int | None, archive: Path | None, data: Path) -> None:
+    """Drop the months whose time is over, compacted ones too. Their leaves stay, and each drop is a leaf of its own.
 
     Run it once a month. Exit status 1 for less than two years.
     """
+    from audit.archive import folder_of
+
     months = years * 12 if years else settings().log_retention_months
     dropped = _as_owner(data, lambda owner, now: owner.retain(months, now))
     for month in dropped:
+        shutil.rmtree(folder_of(archive or data / ARCHIVES, month), ignore_errors=True)
         click.echo(f"Dropped {month // 100}-{month % 100:02}.")
     if not dropped:
         click.echo(f"Nothing is older than {months} months.")
+
+
+@log_.command()
+@click.option("--month", required=True, metavar="YYYY-MM", help="A month that is over, in UTC.")
+@ARCHIVE
+@DATA
+def compact(month: str, archive: Path | None, data: Path) -> None:
+    """Write a closed month to Parquet, a file or more a day, with a signed manifest whose hash is a leaf of the log.
+
+    What persons and officers are told stays sealed (docs/scale.md). A month that was compacted is checked against its
+    manifest, its leaf and its signature instead. Exit status 1: it is not what was recorded, or cannot be written.
+    """
+    from audit import archive as archives
+    from audit.checkpoint import origin
+    from audit.entry import COMPACTED
+    from audit.reading import Reading
+    from audit.store import meta
+
+    try:
+        began = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise Refusal("--month: give a month as YYYY-MM.") from error
+    number, folder = began.year * 100 + began.month, archive or data / ARCHIVES
+    key = _log_key(data)
+
+    async def compacted(owner: "Owner", now: datetime) -> "tuple[Manifest, bool]":
+        async with Reading.open(_owner_url(settings(), data), _log_master(settings())) as reading:
+            async with reading.engine.connect() as connection:
+                recorded = (await meta(connection)).get(f"{COMPACTED}{number}")
+            if recorded is not None:
+                return archives.checked(folder, number, recorded, key.public_key()), True
+            made = await archives.compact(reading.engine, origin(reading.epoch), number, folder, key, now)
+        await owner.compacted(number, made.hash)
+        return made.manifest, False
+
+    try:
+        manifest, was_there = _as_owner(data, compacted)
+    except archives.ArchiveError as error:
+        raise click.ClickException(f"{error}.") from error
+    said = "is as it was recorded" if was_there else "is compacted"
+    size = sum(file.bytes for file in manifest.files)
+    click.echo(f"{manifest.month} {said}: {manifest.rows} entries in {len(manifest.files)} files, {size} bytes.")
 
 
 @log_.command()

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.entry import (
     COMMITMENT_PREFIX,
+    COMPACTED_MONTH_LEAF,
     ENTRY_LEAF,
     LEAF_BYTES,
     LEAF_VERSION,
@@ -35,6 +36,7 @@ from audit.entry import (
     Outcome,
     Selection,
     Task,
+    compacted_month_leaf,
     leaf,
     marked,
     part_name,
@@ -55,7 +57,7 @@ FETCHED = 128
 """Rows asked for at a time: few enough to stay in the processor's cache."""
 DROPPED_LEAF = 3
 ERASED_LEAF = 4
-ORDER_KINDS = (bytes([DROPPED_LEAF]), bytes([ERASED_LEAF]))
+ORDER_KINDS = (bytes([DROPPED_LEAF]), bytes([ERASED_LEAF]), bytes([COMPACTED_MONTH_LEAF]))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -77,7 +79,8 @@ SELECTION = "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHER
 YEARS = "SELECT year, wrapped FROM year_key"
 MONTHS = "SELECT month FROM dropped_month"
 ERASED = "SELECT key_id FROM erased_key"
-ORDERS = "SELECT leaf FROM leaf WHERE substr(leaf, 2, 1) IN ($1, $2)"
+ORDERS = "SELECT leaf FROM leaf WHERE substr(leaf, 2, 1) IN ($1, $2, $3)"
+COMPACTIONS = "SELECT name, value FROM meta WHERE name LIKE 'compacted:%'"
 
 
 class Unreadable(Exception):
@@ -328,6 +331,7 @@ class Checker:
         months = [month for month in _ordered(rows, "dropped_month", MONTHS) if isinstance(month, int)]
         keys = [key for key in _ordered(rows, "erased_key", ERASED) if isinstance(key, str)]
         self._orders = {gone_month(month): month for month in months} | {gone_key(key): key for key in keys}
+        self._orders |= {order: row[0] for row in rows.ask(COMPACTIONS) if (order := compacted_month_leaf(*row))}
         said = {row[0] for row in rows.ask(ORDERS, *ORDER_KINDS)} if self._orders else set()
         self.unsaid = sorted(str(what) for order, what in self._orders.items() if order not in said)
         """Orders on record that no leaf says: nothing is accepted as gone for them."""

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import store
 from audit.entry import (
+    COMPACTED_MONTH_LEAF,
     DROPPED_MONTH_LEAF,
     ENTRY_LEAF,
     ERASED_KEY_LEAF,
@@ -32,6 +33,7 @@ from audit.entry import (
     Entry,
     Outcome,
     Selection,
+    compacted_month_leaf,
     dropped_month_leaf,
     erased_key_leaf,
     leaf_hash,
@@ -329,14 +331,15 @@ def _require_said(unsaid: AbstractSet[bytes]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LetGo:
-    """Months that were dropped and keys that were destroyed, as recorded."""
+    """Months that were dropped and keys that were destroyed, as recorded, and the leaves of months compacted."""
 
     months: frozenset[int]
     keys: frozenset[str]
+    compacted: frozenset[bytes] = frozenset()
 
     @property
     def leaves(self) -> set[bytes]:
-        return {*map(dropped_month_leaf, self.months), *map(erased_key_leaf, self.keys)}
+        return {*map(dropped_month_leaf, self.months), *map(erased_key_leaf, self.keys), *self.compacted}
 
     def explains(self, row: Row[Any], years: Mapping[int, References]) -> bool:
         """Whether the entry of this row is unreadable by order."""
@@ -347,7 +350,8 @@ class LetGo:
 async def let_go(connection: AsyncConnection) -> LetGo:
     months = await connection.execute(select(DROPPED_MONTH.c.month))
     keys = await connection.execute(select(ERASED_KEY.c.key_id))
-    return LetGo(frozenset(months.scalars()), frozenset(keys.scalars()))
+    said = [compacted_month_leaf(*fact) for fact in (await store.meta(connection)).items()]
+    return LetGo(frozenset(months.scalars()), frozenset(keys.scalars()), frozenset(filter(None, said)))
 
 
 def _check(
@@ -376,7 +380,7 @@ def _check(
             raise DamageError(row.leaf_index, "the leaf does not commit to the selection")
     elif held != (False, False) or not (
         (kind == ENTRY_LEAF and month in gone.months)
-        or (kind in {DROPPED_MONTH_LEAF, ERASED_KEY_LEAF} and leaf in gone.leaves)
+        or (kind in {DROPPED_MONTH_LEAF, ERASED_KEY_LEAF, COMPACTED_MONTH_LEAF} and leaf in gone.leaves)
     ):
         raise DamageError(row.leaf_index, "the leaf is not well formed, or what it commits to is gone")
     return leaf
