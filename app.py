@@ -8,11 +8,13 @@ import getpass
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +29,8 @@ from serving.settings import Settings, SettingsError, limits_in_force, problems,
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
+    from audit.archive import Manifest
+    from audit.endorsed import Endorsed
     from audit.owning import Owner
     from audit.verifying import Evidence
     from auth.viewer import Viewer
@@ -815,17 +819,59 @@ STORE = click.option("--store", help="URL of the log's database (default: the on
 
 @log_.command()
 @click.option("--since", default=0, show_default=True, type=click.IntRange(0), help="First leaf index.")
-@click.option("--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "ocsf", "csv", "parquet"]),
+    default="jsonl",
+    show_default=True,
+    help="One JSON object a line; OCSF events (API Activity), one a line; CSV; Parquet.",
+)
+@click.option("--reason", help="Why. The export becomes an entry of the log, with this reason and your account.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    default="-",
+    help="File to write; `-`, the default, is standard output.",
+)
 @STORE
 @DATA
-def export(since: int, form: str, store: str | None, data: Path) -> None:  # noqa: ARG001 - one form so far
-    """Print the entries in order, one JSON object a line."""
-    import orjson
+def export(since: int, form: str, reason: str | None, out: Path, store: str | None, data: Path) -> None:
+    """Write the entries in order. Exit status 1 at one that was tampered with.
+
+    With --reason, and in production always, the export itself is an entry, on disk before anything is written; without
+    one the sandbox records nothing. An entry whose key was destroyed shows its place and nothing else.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from audit.writer import LogUnavailable
+    from serving import exports
+
+    if form == "parquet" and str(out) == "-" and sys.stdout.isatty():
+        raise Refusal("--out: a terminal shows no Parquet; name a file, or pipe it.")
+    if reason is not None and not reason.strip():
+        raise Refusal("--reason: say why, or leave it out.")
+    its = settings()
+    kept = reason or ("none given" if its.production else None)
+    url = store or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
 
     async def exported() -> None:
-        async with _reading(store, data) as reading:
-            async for entry in reading.export(since):
-                click.echo(orjson.dumps(entry).decode())
+        until = None
+        async with _reading(store, data) as reading:  # makes no log where there is none
+            if kept is not None:
+                try:
+                    until = await exports.record(url, _log_master(its), _log_key(data), form, since, kept.strip())
+                except (LogUnavailable, SQLAlchemyError, OSError) as error:
+                    raise Refusal(
+                        "The export cannot be recorded, so nothing is exported; see ONESTOP_LOG_URL."
+                    ) from error
+            try:
+                with click.open_file(str(out), "wb") as file:
+                    await exports.write(reading, form, since, until, file)
+            except OSError as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                raise Refusal(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
 
     _unreadable_is_2(exported())
 
@@ -861,15 +907,22 @@ def verify(
     url = store or its.log_read_url or its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
     own = [] if store else [its.log_tile_dir or data / "access-log-tiles", *filter(None, [its.log_checkpoint_dir])]
     try:
-        evidence = _evidence(its, data, checkpoint, receipts, [tiles] if tiles else own, keys)
+        folders = [tiles] if tiles else own
+        endorsed = _endorsed(its, folders)
+        evidence = _evidence(its, data, checkpoint, receipts, folders, keys, endorsed)
         verdict = verdict_on(url, _log_master(its), evidence)
     except (Unreadable, OSError) as error:
         raise Refusal(f"The access log cannot be verified: {error}.") from error
+    faults = [each.fault for each in endorsed if each.fault]
+    if verdict.intact and faults:
+        verdict = replace(verdict, intact=False, reason="; ".join(faults), older_than=None)
     older = verdict.older_than
+    endorsed_at = max((each.at for each in endorsed if each.at), default=None)
     if as_json:
         said: dict[str, object] = {"intact": verdict.intact, "first_bad": verdict.first_bad, "reason": verdict.reason}
         said |= {"entries": verdict.entries, "leaves": verdict.leaves, "root": verdict.root}
         said |= {"older_than": None if older is None else older.size, "checkpoints": len(evidence.notes)}
+        said |= {"endorsed": len(endorsed) - len(faults), "endorsed_at": endorsed_at and endorsed_at.isoformat()}
         click.echo(json.dumps(said, ensure_ascii=False))
     elif older is not None:
         click.echo(
@@ -878,12 +931,28 @@ def verify(
         )
     elif verdict.intact:
         under = " Nothing signed was at hand: a tail that was cut off does not show." if not evidence.notes else ""
-        click.echo(f"Intact: {verdict.entries} entries in {verdict.leaves} leaves.{under}")
+        by = (
+            f" Others vouch for {len(endorsed)} checkpoints, last at {endorsed_at:%Y-%m-%d %H:%M:%SZ}."
+            if endorsed
+            else ""
+        )
+        click.echo(f"Intact: {verdict.entries} entries in {verdict.leaves} leaves.{under}{by}")
     elif verdict.first_bad is None:
         click.echo(f"Tampered with: {verdict.reason}.")
     else:
         click.echo(f"Tampered with: leaf {verdict.first_bad} does not hold ({verdict.reason}).")
     sys.exit(1 if not verdict.intact else 3 if older is not None else 0)
+
+
+def _endorsed(its: Settings, folders: Sequence[Path]) -> "list[Endorsed]":
+    """What a witness and a timestamp authority said, as far as their keys are set, so that it can be checked."""
+    from audit.checkpoint import COSIGNATURE, VerifierKey
+    from audit.endorsed import Endorsements
+    from audit.timestamp import authorities
+
+    witness = VerifierKey.parsed(its.log_witness_key, COSIGNATURE) if its.log_witness_key else None
+    roots = authorities(its.log_tsa_ca_file) if its.log_tsa_ca_file else []
+    return [each for folder in folders for each in Endorsements(folder).checked(witness, roots)]
 
 
 def _evidence(
@@ -893,6 +962,7 @@ def _evidence(
     receipts: Path | None,
     folders: Sequence[Path],
     keys: Sequence[str],
+    endorsed: "Sequence[Endorsed]" = (),
 ) -> "Evidence":
     """What the command was given, and the checkpoints the log itself published."""
     from audit.checkpoint import CheckpointError, VerifierKey
@@ -909,12 +979,15 @@ def _evidence(
     notes = [Note(f"the checkpoint {checkpoint.name}", checkpoint.read_bytes())] if checkpoint else []
     published = [folder for folder in folders if (folder / "checkpoint").is_file()]
     notes += [Note(f"the checkpoint in {folder.name}", (folder / "checkpoint").read_bytes()) for folder in published]
+    notes += [Note(each.name, each.note) for each in endorsed if not each.fault]
     promised = receipts_in(receipts.read_bytes()) if receipts else ()
     if (notes or promised) and not signers:
         raise Refusal("There is no key to check signatures with: give --key, or ONESTOP_LOG_SIGNING_KEY_FILE.")
     return Evidence(signers=signers, notes=notes, receipts=promised, tiles=published[0] if published else None)
 
 
+ARCHIVES = "access-log-archive"
+ARCHIVE = click.option("--archive", type=FOLDER, help="Where compacted months lie (default: under --data).")
 ORDER = click.option("--order", required=True, help="Reference of the order; it is kept in the log.")
 YEAR = click.option("--year", required=True, type=click.IntRange(1970, 2999), help="Year, in UTC.")
 
@@ -959,18 +1032,64 @@ def init_log(data: Path) -> None:
 @click.option(
     "--years", type=click.IntRange(1, 100), help="Keep so many years (default: ONESTOP_LOG_RETENTION_MONTHS)."
 )
+@ARCHIVE
 @DATA
-def retain(years: int | None, data: Path) -> None:
-    """Drop the months whose time is over. Their leaves stay, and each drop is a leaf of its own.
+def retain(years: int | None, archive: Path | None, data: Path) -> None:
+    """Drop the months whose time is over, compacted ones too. Their leaves stay, and each drop is a leaf of its own.
 
     Run it once a month. Exit status 1 for less than two years.
     """
+    from audit.archive import folder_of
+
     months = years * 12 if years else settings().log_retention_months
     dropped = _as_owner(data, lambda owner, now: owner.retain(months, now))
     for month in dropped:
+        shutil.rmtree(folder_of(archive or data / ARCHIVES, month), ignore_errors=True)
         click.echo(f"Dropped {month // 100}-{month % 100:02}.")
     if not dropped:
         click.echo(f"Nothing is older than {months} months.")
+
+
+@log_.command()
+@click.option("--month", required=True, metavar="YYYY-MM", help="A month that is over, in UTC.")
+@ARCHIVE
+@DATA
+def compact(month: str, archive: Path | None, data: Path) -> None:
+    """Write a closed month to Parquet, a file or more a day, with a signed manifest whose hash is a leaf of the log.
+
+    What persons and officers are told stays sealed (docs/scale.md). A month that was compacted is checked against its
+    manifest, its leaf and its signature instead. Exit status 1: it is not what was recorded, or cannot be written.
+    """
+    from audit import archive as archives
+    from audit.checkpoint import origin
+    from audit.entry import COMPACTED
+    from audit.reading import Reading
+    from audit.store import meta
+
+    try:
+        began = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise Refusal("--month: give a month as YYYY-MM.") from error
+    number, folder = began.year * 100 + began.month, archive or data / ARCHIVES
+    key = _log_key(data)
+
+    async def compacted(owner: "Owner", now: datetime) -> "tuple[Manifest, bool]":
+        async with Reading.open(_owner_url(settings(), data), _log_master(settings())) as reading:
+            async with reading.engine.connect() as connection:
+                recorded = (await meta(connection)).get(f"{COMPACTED}{number}")
+            if recorded is not None:
+                return archives.checked(folder, number, recorded, key.public_key()), True
+            made = await archives.compact(reading.engine, origin(reading.epoch), number, folder, key, now)
+        await owner.compacted(number, made.hash)
+        return made.manifest, False
+
+    try:
+        manifest, was_there = _as_owner(data, compacted)
+    except archives.ArchiveError as error:
+        raise click.ClickException(f"{error}.") from error
+    said = "is as it was recorded" if was_there else "is compacted"
+    size = sum(file.bytes for file in manifest.files)
+    click.echo(f"{manifest.month} {said}: {manifest.rows} entries in {len(manifest.files)} files, {size} bytes.")
 
 
 @log_.command()

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.entry import (
     COMMITMENT_PREFIX,
+    COMPACTED_MONTH_LEAF,
     DROPPED_MONTH_LEAF,
     ENTRY_LEAF,
     ERASED_KEY_LEAF,
@@ -37,6 +38,7 @@ from audit.entry import (
     Outcome,
     Selection,
     Task,
+    compacted_month_leaf,
     dropped_month_leaf,
     erased_key_leaf,
     leaf,
@@ -57,7 +59,7 @@ SELECTIONS_REMEMBERED = 500
 BITMAPS_REMEMBERED = 1000
 FETCHED = 128
 """Rows asked for at a time: few enough to stay in the processor's cache."""
-ORDER_KINDS = (bytes([DROPPED_MONTH_LEAF]), bytes([ERASED_KEY_LEAF]))
+ORDER_KINDS = (bytes([DROPPED_MONTH_LEAF]), bytes([ERASED_KEY_LEAF]), bytes([COMPACTED_MONTH_LEAF]))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -79,7 +81,8 @@ SELECTION = "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHER
 YEARS = "SELECT year, wrapped FROM year_key"
 MONTHS = "SELECT month FROM dropped_month"
 ERASED = "SELECT key_id FROM erased_key"
-ORDERS = "SELECT leaf FROM leaf WHERE substr(leaf, 2, 1) IN ($1, $2)"
+ORDERS = "SELECT leaf FROM leaf WHERE substr(leaf, 2, 1) IN ($1, $2, $3)"
+COMPACTIONS = "SELECT name, value FROM meta WHERE name LIKE 'compacted:%'"
 
 
 class Unreadable(Exception):
@@ -316,10 +319,12 @@ class Checker:
         self.years = _years(rows, vault)
         self.changed_years = [row[0] for row in rows.ask(YEARS) if row[1] is not None and row[0] not in self.years]
         months, keys = _recorded(rows, "dropped_month", MONTHS), _recorded(rows, "erased_key", ERASED)
+        compacted = dict(rows.ask(COMPACTIONS))
         orders = {month: dropped_month_leaf(month) for month in months if _is_month(month)}
         orders |= {key: erased_key_leaf(key) for key in keys if isinstance(key, str)}
+        orders |= {name: order for name, value in compacted.items() if (order := compacted_month_leaf(name, value))}
         said = {row[0] for row in rows.ask(ORDERS, *ORDER_KINDS)} if orders else set()
-        self.unsaid = sorted(str(what) for what in (*months, *keys) if orders.get(what) not in said)
+        self.unsaid = sorted(str(what) for what in (*months, *keys, *compacted) if orders.get(what) not in said)
         """Orders on record that no leaf says: nothing is accepted as gone for them."""
         self._orders = said.intersection(orders.values())
         self._dropped = {month for month in months if orders.get(month) in said}

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from audit.tree import EMPTY_ROOT, HASH_BYTES
 
 ED25519: Final = b"\x01"
+COSIGNATURE: Final = b"\x04"
 LARGEST_NOTE: Final = 64 * 1024
 SIGNATURE = re.compile("\u2014 ([^ +]+) ([A-Za-z0-9+/]+={0,2})")
 SIZE = re.compile("0|[1-9][0-9]{0,18}")
@@ -50,24 +51,28 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """A public key with the name it signs under, as text `name+id+key`."""
+    """A public key with the name it signs under, as text `name+id+key`.
+
+    `kind` is what it signs: ED25519 for notes, COSIGNATURE for what a witness has seen (audit/witness.py).
+    """
 
     name: str
     public: Ed25519PublicKey
+    kind: bytes = ED25519
 
     def __post_init__(self) -> None:
         if not self.name or re.search(r"[\s+]", self.name):
             raise CheckpointError("the name of a key is not empty and has neither spaces nor a plus sign")
 
     @classmethod
-    def parsed(cls, text: str) -> "VerifierKey":
+    def parsed(cls, text: str, kind: bytes = ED25519) -> "VerifierKey":
         """Raise CheckpointError for what is no verifier key of a signed note."""
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         data = _decoded(encoded)
-        if data is None or len(data) != 33 or data[:1] != ED25519:
+        if data is None or len(data) != 33 or data[:1] != kind:
             raise CheckpointError("give a key as name+id+base64, as `onestop log key` prints it")
-        key = cls(name, Ed25519PublicKey.from_public_bytes(data[1:]))
+        key = cls(name, Ed25519PublicKey.from_public_bytes(data[1:]), kind)
         if key.id.hex() != key_id:
             raise CheckpointError("the key does not match its id")
         return key
@@ -83,7 +88,7 @@ class VerifierKey:
 
     @property
     def _data(self) -> bytes:
-        return ED25519 + self.public.public_bytes_raw()
+        return self.kind + self.public.public_bytes_raw()
 
 
 def signed(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
@@ -98,7 +103,7 @@ def verified(note: str | bytes, key: VerifierKey) -> Checkpoint:
 
     Raise CheckpointError.
     """
-    text, signatures = _parts(note)
+    text, signatures = parts(note)
     ours = [data[4:] for name, data in signatures if name == key.name and data[:4] == key.id]
     if not ours:
         raise CheckpointError("the checkpoint is not signed by this key")
@@ -115,10 +120,10 @@ def verified(note: str | bytes, key: VerifierKey) -> Checkpoint:
 
 def unverified(note: str | bytes) -> Checkpoint:
     """What a note says, whoever signed it. Raise CheckpointError."""
-    return _checkpoint(_parts(note)[0])
+    return _checkpoint(parts(note)[0])
 
 
-def _parts(note: str | bytes) -> tuple[str, list[tuple[str, bytes]]]:
+def parts(note: str | bytes) -> tuple[str, list[tuple[str, bytes]]]:
     """The text and the signatures, each with its name."""
     try:
         whole = note.decode() if isinstance(note, bytes) else note

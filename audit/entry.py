@@ -11,6 +11,7 @@ anything (the tree hashes it as RFC 6962 does).
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -34,6 +35,9 @@ ENTRY_LEAF = 1
 SELECTION_LEAF = 2
 DROPPED_MONTH_LEAF = 3
 ERASED_KEY_LEAF = 4
+COMPACTED_MONTH_LEAF = 5
+COMPACTED = "compacted:"
+"""How the store's facts name a month that was compacted; the value is the SHA-256 of the manifest, in hex."""
 LEAF_BYTES = 38
 SALT_BYTES = 32
 RECORD_REFERENCE_BYTES = 16
@@ -438,6 +442,17 @@ def erased_key_leaf(key_id: str) -> bytes:
     """Says that a key was destroyed by order."""
     named = f"onestop/erased-key/1{key_id}".encode(errors="replace")  # a damaged store may hold what is no text
     return leaf(ERASED_KEY_LEAF, 0, hashlib.sha256(named).digest())
+
+
+def compacted_month_leaf(name: object, value: object) -> bytes | None:
+    """Says that a month was compacted and what its manifest is; None when the fact of the store is no such fact."""
+    if not isinstance(name, str) or not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
+        return None
+    month = name.removeprefix(COMPACTED)
+    if not re.fullmatch(r"[0-9]{6}", month, re.ASCII):
+        return None
+    said = hashlib.sha256(f"onestop/compacted-month/1{month}{value}".encode()).digest()
+    return leaf(COMPACTED_MONTH_LEAF, int(month), said)
 
 
 def leaf_hash(data: bytes) -> bytes:

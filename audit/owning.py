@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import postgres, store
-from audit.entry import dropped_month_leaf, erased_key_leaf
+from audit.entry import COMPACTED, compacted_month_leaf, dropped_month_leaf, erased_key_leaf
 from audit.keys import NOBODY, Vault
-from audit.store import DROPPED_MONTH, ENTRY, ERASED_KEY, LEAF, PERSON_KEY, YEAR_KEY, StoreError
+from audit.store import DROPPED_MONTH, ENTRY, ERASED_KEY, LEAF, META, PERSON_KEY, YEAR_KEY, StoreError
 from schema.identifiers import PersonId
 
 LEAST_MONTHS = 24
@@ -172,6 +172,16 @@ class Owner:
                 await self._destroyed(connection, store.year_key_id(year), order, now)
                 await connection.execute(update(YEAR_KEY).where(YEAR_KEY.c.year == year).values(wrapped=None))
             await self._forget(connection)
+
+    async def compacted(self, month: int, manifest_hash: str) -> None:
+        """Put on record that a month was compacted, and its manifest's hash. Raise OwnerRefusal the second time."""
+        name = f"{COMPACTED}{month}"
+        said = compacted_month_leaf(name, manifest_hash)
+        async with self._engine.connect() as connection, store.writing(connection):
+            if said is None or name in await store.meta(connection):
+                raise OwnerRefusal(f"{month} was compacted before; its files are those that were recorded then")
+            await _add_leaf(connection, said)
+            await connection.execute(insert(META).values(name=name, value=manifest_hash))
 
     async def _destroyed(self, connection: AsyncConnection, key_id: str, order: str, now: datetime) -> None:
         await _add_leaf(connection, erased_key_leaf(key_id))

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import store
 from audit.entry import (
+    COMPACTED_MONTH_LEAF,
     DROPPED_MONTH_LEAF,
     ENTRY_LEAF,
     ERASED_KEY_LEAF,
@@ -31,6 +32,7 @@ from audit.entry import (
     Entry,
     Outcome,
     Selection,
+    compacted_month_leaf,
     dropped_month_leaf,
     erased_key_leaf,
     leaf_hash,
@@ -318,7 +320,7 @@ async def require_sound_tail(connection: AsyncConnection, vault: Vault) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LetGo:
-    """Months that were dropped and keys that were destroyed, as recorded, and the leaves that say so."""
+    """Months that were dropped and keys that were destroyed, as recorded, and the leaves of orders."""
 
     months: frozenset[int]
     keys: frozenset[str]
@@ -333,7 +335,8 @@ class LetGo:
 async def _let_go(connection: AsyncConnection) -> LetGo:
     months = frozenset((await connection.execute(select(DROPPED_MONTH.c.month))).scalars())
     keys = frozenset((await connection.execute(select(ERASED_KEY.c.key_id))).scalars())
-    return LetGo(months, keys, frozenset((*map(dropped_month_leaf, months), *map(erased_key_leaf, keys))))
+    compacted = filter(None, (compacted_month_leaf(*fact) for fact in (await store.meta(connection)).items()))
+    return LetGo(months, keys, frozenset((*map(dropped_month_leaf, months), *map(erased_key_leaf, keys), *compacted)))
 
 
 def _check(
@@ -362,7 +365,7 @@ def _check(
             raise DamageError(row.leaf_index, "the leaf does not commit to the selection")
     elif held != (False, False) or not (
         (kind == ENTRY_LEAF and month in gone.months)
-        or (kind in {DROPPED_MONTH_LEAF, ERASED_KEY_LEAF} and leaf in gone.leaves)
+        or (kind in {DROPPED_MONTH_LEAF, ERASED_KEY_LEAF, COMPACTED_MONTH_LEAF} and leaf in gone.leaves)
     ):
         raise DamageError(row.leaf_index, "the leaf is not well formed, or what it commits to is gone")
 

@@ -79,7 +79,10 @@ def receipt(entry: Entry, leaf_index: int, key: Ed25519PrivateKey) -> Receipt:
 
 
 class AccessLog:
-    """Appends, and reads through `reading`. `healthy` is what readiness shows."""
+    """Appends, and reads through `reading`. `healthy` is what readiness shows.
+
+    `allowed` is asked before an entry is taken: whether others still vouch for the log, where that is wanted.
+    """
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class AccessLog:
         settings: Settings,
     ) -> None:
         self.healthy = False
+        self.allowed: Callable[[], bool] = lambda: True
         self._engine = engine
         self._readers = readers
         self._keys = keys
@@ -176,7 +180,7 @@ class AccessLog:
         return await receipts
 
     def _require_open(self) -> None:
-        if self._closing or not self.healthy:
+        if self._closing or not self.healthy or not self.allowed():
             raise LogUnavailable("the access log does not take entries now")
 
     async def _write(self) -> None:

@@ -27,7 +27,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
+from audit.checkpoint import COSIGNATURE, VerifierKey
 from audit.keys import Keys
+from audit.timestamp import authorities
 from audit.writer import AccessLog
 from auth.challenge import METADATA
 from auth.ids import Ids
@@ -52,6 +54,7 @@ from serving import graphiql
 from serving.access import Access
 from serving.downloads import Downloads
 from serving.drain import Drain
+from serving.endorsing import Authority, Endorser, Endorsing, Witness
 from serving.endpoint import Endpoint
 from serving.health import Health
 from serving.metrics import Metrics
@@ -170,6 +173,10 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         )
+        endorsing = Endorsing(wiring.tiles, _endorsers(wiring, http), settings.log_witness_grace_s, metrics.registry)
+        stack.push_async_callback(endorsing.finish)
+        await endorsing.begin()
+        access_log.allowed = lambda: endorsing.allowed
         keys = IssuerKeys(wiring.issuer, getting(http))
         transports = {
             agency: _transport(settings, agency, url)
@@ -242,7 +249,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             page=None if settings.production else graphiql.page(),
         )
         health_ = Health(
-            {"log": _healthy(access_log, tree), "database": cases.healthy, "keys": keys.healthy},
+            {"log": _healthy(access_log, tree, endorsing), "database": cases.healthy, "keys": keys.healthy},
             {agency.name: _reachable(transport) for agency, transport in transports.items()}
             | {"VEHICLES": _replica_reachable(replica)},
             drain,
@@ -260,6 +267,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 *Usage(
                     core, house, _healthy(access_log, tree), settings.log_retention_months, settings.known_origin
                 ).routes(),
+                *endorsing.routes(),
                 *tree.routes(),
                 *Access(house.policies, _whose(house), settings.origin).routes(),
                 *(Route(f"{METADATA}{path}", _resource(wiring)) for path in ("", "/graphql")),
@@ -333,11 +341,22 @@ def getting(http: aiohttp.ClientSession) -> Callable[[str], Awaitable[bytes]]:
     return get
 
 
-def _healthy(access_log: AccessLog, tree: Tree) -> Callable[[], Awaitable[bool]]:
+def _healthy(access_log: AccessLog, tree: Tree, endorsing: Endorsing) -> Callable[[], Awaitable[bool]]:
     async def healthy() -> bool:
-        return access_log.healthy and tree.healthy
+        return access_log.healthy and tree.healthy and endorsing.allowed
 
     return healthy
+
+
+def _endorsers(wiring: Wiring, http: aiohttp.ClientSession) -> list[Endorser]:
+    """Whom the settings name."""
+    its, found = wiring.settings, list[Endorser]()
+    if its.log_witness_url and its.log_witness_key:
+        key = VerifierKey.parsed(its.log_witness_key, COSIGNATURE)
+        found.append(Witness(its.log_witness_url, key, http, wiring.tiles))
+    if its.log_tsa_url and its.log_tsa_ca_file:
+        found.append(Authority(its.log_tsa_url, authorities(its.log_tsa_ca_file), http, wiring.tiles))
+    return found
 
 
 def _reachable(transport: Transport) -> Callable[[], Awaitable[bool]]:

@@ -49,6 +49,11 @@ NAMES: Final = frozenset(
         "ONESTOP_LOG_CHECKPOINT_DIR",
         "ONESTOP_LOG_TILE_DIR",
         "ONESTOP_LOG_SIGNING_KEY_FILE",
+        "ONESTOP_LOG_TSA_URL",
+        "ONESTOP_LOG_TSA_CA_FILE",
+        "ONESTOP_LOG_WITNESS_URL",
+        "ONESTOP_LOG_WITNESS_KEY",
+        "ONESTOP_LOG_WITNESS_GRACE_S",
         "ONESTOP_ID_KEY_FILE",
         "ONESTOP_ISSUER",
         "ONESTOP_AUDIENCE",
@@ -106,6 +111,11 @@ class Settings:
     log_checkpoint_dir: Path | None = None
     log_tile_dir: Path | None = None
     log_signing_key_file: Path | None = None
+    log_tsa_url: str | None = None
+    log_tsa_ca_file: Path | None = None
+    log_witness_url: str | None = None
+    log_witness_key: str | None = None
+    log_witness_grace_s: int = 14_400
     id_key_file: Path | None = None
     issuer: str | None = None
     audience: str | None = None
@@ -155,6 +165,11 @@ class Settings:
             log_checkpoint_dir=given.taken("ONESTOP_LOG_CHECKPOINT_DIR", Path, None),
             log_tile_dir=given.taken("ONESTOP_LOG_TILE_DIR", Path, None),
             log_signing_key_file=given.taken("ONESTOP_LOG_SIGNING_KEY_FILE", _file, None),
+            log_tsa_url=given.taken("ONESTOP_LOG_TSA_URL", _web_url, None),
+            log_tsa_ca_file=given.taken("ONESTOP_LOG_TSA_CA_FILE", _authorities_file, None),
+            log_witness_url=given.taken("ONESTOP_LOG_WITNESS_URL", _web_url, None),
+            log_witness_key=given.taken("ONESTOP_LOG_WITNESS_KEY", _witness_key, None),
+            log_witness_grace_s=given.taken("ONESTOP_LOG_WITNESS_GRACE_S", _between(300, 604_800), 14_400),
             id_key_file=given.taken("ONESTOP_ID_KEY_FILE", _file, None),
             issuer=given.taken("ONESTOP_ISSUER", _web_url, None),
             audience=given.taken("ONESTOP_AUDIENCE", str, None),
@@ -172,6 +187,7 @@ class Settings:
             limits=Limits(in_flight=given.taken("ONESTOP_IN_FLIGHT", _between(1, 100_000), Limits().in_flight)),
         )
         given.problems.extend(_portal_problems(settings))
+        given.problems.extend(_endorsement_problems(settings))
         if given.problems:
             raise SettingsError(given.problems)
         return settings
@@ -191,6 +207,14 @@ def _portal_problems(settings: Settings) -> Iterator[str]:
     place = urlsplit(settings.portal_redirect_uri)
     if f"{place.scheme}://{place.netloc}" != settings.known_origin or not _CALLBACK.fullmatch(place.path):
         yield "ONESTOP_PORTAL_REDIRECT_URI: use ONESTOP_ORIGIN and a path such as /session/callback"
+
+
+def _endorsement_problems(settings: Settings) -> Iterator[str]:
+    """Who is asked to endorse the log's checkpoints has to be known by a key: without it, anybody could answer."""
+    if settings.log_tsa_url is not None and settings.log_tsa_ca_file is None:
+        yield "ONESTOP_LOG_TSA_CA_FILE: missing; set the certificate of the authority at ONESTOP_LOG_TSA_URL"
+    if settings.log_witness_url is not None and settings.log_witness_key is None:
+        yield "ONESTOP_LOG_WITNESS_KEY: missing; set the public key of the witness at ONESTOP_LOG_WITNESS_URL"
 
 
 def problems(settings: Settings, workers: int) -> list[str]:
@@ -254,6 +278,11 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_LOG_CHECKPOINT_DIR": settings.log_checkpoint_dir,
         "ONESTOP_LOG_TILE_DIR": settings.log_tile_dir,
         "ONESTOP_LOG_SIGNING_KEY_FILE": settings.log_signing_key_file,
+        "ONESTOP_LOG_TSA_URL": settings.log_tsa_url,
+        "ONESTOP_LOG_TSA_CA_FILE": settings.log_tsa_ca_file,
+        "ONESTOP_LOG_WITNESS_URL": settings.log_witness_url,
+        "ONESTOP_LOG_WITNESS_KEY": settings.log_witness_key,
+        "ONESTOP_LOG_WITNESS_GRACE_S": settings.log_witness_grace_s,
         "ONESTOP_ID_KEY_FILE": settings.id_key_file,
         "ONESTOP_ISSUER": settings.issuer,
         "ONESTOP_AUDIENCE": settings.audience,
@@ -376,6 +405,23 @@ def _file(text: str) -> Path:
     if not Path(text).is_file():
         raise ValueError(f"no file {text}; name one that exists")
     return Path(text)
+
+
+def _authorities_file(text: str) -> Path:
+    from audit.timestamp import authorities  # noqa: PLC0415 - most commands need no certificates
+
+    if not authorities(_file(text)):
+        raise ValueError("no certificate in the file; give the authority's, as PEM")
+    return Path(text)
+
+
+def _witness_key(text: str) -> str:
+    from audit.checkpoint import COSIGNATURE, CheckpointError, VerifierKey  # noqa: PLC0415 - as above
+
+    try:
+        return VerifierKey.parsed(text, COSIGNATURE).text
+    except CheckpointError as error:
+        raise ValueError("use the witness's key for cosignature/v1 as it publishes it, name+id+base64") from error
 
 
 def _client_id(text: str) -> str:
