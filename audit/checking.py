@@ -319,7 +319,7 @@ class Checker:
         self.years = _years(rows, vault)
         self.changed_years = [row[0] for row in rows.ask(YEARS) if row[1] is not None and row[0] not in self.years]
         months, keys = _recorded(rows, "dropped_month", MONTHS), _recorded(rows, "erased_key", ERASED)
-        compacted = dict(rows.ask(COMPACTIONS))
+        compacted = {name: str(value) for name, value in rows.ask(COMPACTIONS)}
         orders = {month: dropped_month_leaf(month) for month in months if _is_month(month)}
         orders |= {key: erased_key_leaf(key) for key in keys if isinstance(key, str)}
         orders |= {name: order for name, value in compacted.items() if (order := compacted_month_leaf(name, value))}

@@ -248,8 +248,9 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
             origin=settings.known_origin,
             page=None if settings.production else graphiql.page(),
         )
+        log_healthy = _healthy(access_log, tree, endorsing)
         health_ = Health(
-            {"log": _healthy(access_log, tree, endorsing), "database": cases.healthy, "keys": keys.healthy},
+            {"log": log_healthy, "database": cases.healthy, "keys": keys.healthy},
             {agency.name: _reachable(transport) for agency, transport in transports.items()}
             | {"VEHICLES": _replica_reachable(replica)},
             drain,
@@ -264,9 +265,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 *health_.routes(),
                 *Proofs(core, house, published, wiring.signing_key, settings.known_origin).routes(),
                 *Downloads(core, house, published, wiring.signing_key, settings.known_origin).routes(),
-                *Usage(
-                    core, house, _healthy(access_log, tree), settings.log_retention_months, settings.known_origin
-                ).routes(),
+                *Usage(core, house, log_healthy, settings.log_retention_months, settings.known_origin).routes(),
                 *endorsing.routes(),
                 *tree.routes(),
                 *Access(house.policies, _whose(house), settings.origin).routes(),
