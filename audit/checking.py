@@ -259,14 +259,13 @@ PERSON_PART = msgspec.json.Decoder(PersonPart)
 STAFF_PART = msgspec.json.Decoder(StaffPart)
 
 
-@dataclass(frozen=True, slots=True)
-class PersonKey:
+class PersonKey(msgspec.Struct, gc=False):
     """A key row; no cipher when the key was destroyed, or does not open under what the row says it is of."""
 
     year: int
     subject_ref: bytes
     cipher: AESGCM | None
-    destroyed: bool
+    destroyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,40 +433,38 @@ class Checker:
             cipher = AESGCM(self._vault.unwrapped(wrapped, year, subject_ref))
         except (InvalidTag, ValueError, TypeError):
             return PersonKey(year, subject_ref, None, destroyed=wrapped is None)
-        return PersonKey(year, subject_ref, cipher, destroyed=False)
+        return PersonKey(year, subject_ref, cipher)
 
-    def _cipher(self, at: int, data: bytes, row: Row | None) -> AESGCM | None:
-        """What opens an entry's parts, None when an order took them away. Raise Fault."""
-        month = int.from_bytes(data[2:6], "big")
-        if row is None:
-            if month in self._dropped:
-                return None
-            raise Fault(at, "the leaf is not well formed, or what it commits to is gone")
+    def _require_order(self, at: int, data: bytes, row: Row, key: PersonKey | None) -> None:
+        """Raise Fault unless an order took away what would open an entry."""
         at_us, year, key_id = row[2:5]
-        key = self._keys.get(key_id)
+        month = int.from_bytes(data[2:6], "big")
         if key is None:
             raise Fault(at, "the key of its person and year is gone or was changed")
         if key.year != year or key.subject_ref != row[5]:
             raise Fault(at, "its year, its person, or those of its key were changed")
-        if key.cipher is not None and year in self._names:
-            return key.cipher
         if (key.destroyed and key_id in self._erased) or (key.cipher is not None and year in self._unlinked):
             moment = EPOCH + at_us * MICROSECOND if isinstance(at_us, int) and 0 <= at_us < LATEST_US else EPOCH
             if moment.year * 100 + moment.month != month or moment.year != year:
                 raise Fault(at, "a column to look it up by was changed")
-            return None
+            return
         which = "its person and year" if key.cipher is None else "its year"
         raise Fault(at, f"the key of {which} is gone or was changed")
 
     def _check_entry(self, at: int, data: bytes, row: Row | None) -> None:
         """Raise Fault unless leaf and columns follow from what was sealed, or an order took it away."""
-        cipher, sha256 = self._cipher(at, data, row), hashlib.sha256
-        if row is None or cipher is None:
-            return
-        _, name, at_us, year, _, subject_ref, viewer_ref, case_ref, agencies, outcome, *others = row
+        if row is None:
+            if int.from_bytes(data[2:6], "big") in self._dropped:
+                return
+            raise Fault(at, "the leaf is not well formed, or what it commits to is gone")
+        _, name, at_us, year, key_id, subject_ref, viewer_ref, case_ref, agencies, outcome, *others = row
         purpose, sensitivity, selection, person_sealed, staff_sealed = others
+        key, names, sha256 = self._keys.get(key_id), self._names.get(year), hashlib.sha256
+        if key is None or key.cipher is None or names is None or key.year != year or key.subject_ref != subject_ref:
+            self._require_order(at, data, row, key)
+            return
         try:
-            decrypt, bound = cipher.decrypt, name.encode()
+            decrypt, bound = key.cipher.decrypt, name.encode()
             person_plain = decrypt(person_sealed[:NONCE_BYTES], person_sealed[NONCE_BYTES:], bound + PERSON_NAME)
             staff_plain = decrypt(staff_sealed[:NONCE_BYTES], staff_sealed[NONCE_BYTES:], bound + STAFF_NAME)
             person = PERSON_PART.decode(person_plain[SALT_BYTES:])
@@ -480,7 +477,7 @@ class Checker:
         parts = sha256(person_plain).digest() + sha256(staff_plain).digest()
         if data != minute.leaf + sha256(COMMITMENT_PREFIX + parts).digest():
             raise Fault(at, "the leaf does not commit to the entry")
-        names, subject, case = self._names[year], staff.subject, person.case
+        subject, case = staff.subject, person.case
         ref = NOBODY if subject is None else names["person"].get(subject) or self._name(year, "person", subject)
         if person.id != staff.id or person.subject != (None if subject is None else ref.hex()):
             raise Fault(at, "the two parts are of different entries or persons")

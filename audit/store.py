@@ -256,7 +256,7 @@ async def writing(connection: AsyncConnection) -> AsyncIterator[None]:
 
 
 async def create(connection: AsyncConnection, now: datetime, master: bytes) -> str:
-    """The epoch of the log that lies here, made where there is none. Raise StoreError for one of another version.
+    """The epoch of the log that lies here, made where there is none. Raise StoreError for another version or key.
 
     A log that is made says what its key is known by. On PostgreSQL this month and the next get their partitions.
     """
@@ -273,7 +273,10 @@ async def create(connection: AsyncConnection, now: datetime, master: bytes) -> s
         await connection.execute(insert(META), [{"name": name, "value": value} for name, value in facts.items()])
     elif connection.dialect.name == "sqlite":
         await migrate(connection, master)
-    found = epoch(await meta(connection))
+    known = await meta(connection)
+    found = epoch(known)
+    if known.get("key_check", key_check(master)) != key_check(master):
+        raise StoreError("the log was made with another key; give the one it was made with")
     if connection.dialect.name == "postgresql":
         await postgres.make_months(connection, postgres.months_ahead(now))
     return found

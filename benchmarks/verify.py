@@ -94,10 +94,8 @@ async def build(url: str, entries: int) -> None:
             await store.new_year(connection, vault, START.year)
             years = await store.references(connection, vault)
         for begin in range(0, entries, BATCH):
-            made = [
-                entry(access(at, chance, max(1, entries // 8)), uuid7(START), years[START.year])
-                for at in range(begin, min(begin + BATCH, entries))
-            ]
+            accesses = [access(at, chance, max(1, entries // 8)) for at in range(begin, min(begin + BATCH, entries))]
+            made = [entry(each, uuid7(each.at), years[START.year]) for each in accesses]
             async with store.writing(connection):
                 await store.add(connection, made, vault)
     await engine.dispose()

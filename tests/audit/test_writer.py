@@ -561,5 +561,14 @@ async def test_whatever_was_acknowledged_before_a_kill_is_in_the_log_after_it(sq
     assert verdict.entries == len(stored_ids(sqlite_url))
 
 
+async def test_a_log_that_was_made_with_another_key_does_not_open(url: str, keys: Keys, clock: Clock) -> None:
+    async with AccessLog.open(url, keys, clock):
+        pass
+
+    with pytest.raises(StoreError, match="another key"):
+        async with AccessLog.open(url, Keys(bytes(32), keys.signing), clock):
+            pass
+
+
 async def test_the_signing_key_never_shows(keys: Keys) -> None:
     assert "Ed25519" not in repr(Keys(keys.master, Ed25519PrivateKey.generate()))

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from cases import tables
-from cases.store import Cases, _upgraded
+from cases.store import Cases, _is_newest, _upgraded
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
 START = """
@@ -49,6 +49,20 @@ async def test_migrating_again_changes_nothing(cases: Cases, url: str) -> None:
     async with Cases.opened(url) as again, again._engine.connect() as connection:
         assert await connection.run_sync(differences) == []
     assert await versions(cases) == ["delays"]
+
+
+async def test_a_start_at_the_newest_revision_does_without_alembic(cases: Cases, url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", START + "print('alembic' in sys.modules)", url), stdout=asyncio.subprocess.PIPE
+    )
+
+    assert (await process.communicate())[0] == b"True\nFalse\n"
+    async with cases._engine.begin() as connection:
+        assert await connection.run_sync(_is_newest)
+        await connection.execute(text("update cases_version set version_num = 'facts'"))
+        assert not await connection.run_sync(_is_newest)
+        await connection.execute(text("drop table cases_version"))
+        assert not await connection.run_sync(_is_newest)
 
 
 async def test_what_was_there_before_a_start_is_there_after_it(url: str) -> None:
