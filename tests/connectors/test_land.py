@@ -136,7 +136,7 @@ def unknown_person(seen: Seen, **changed: Any) -> Reply:
     return reply_json({"error": "UNKNOWN_PERSON", "ownerId": owner, "requestId": seen.request_id} | changed, 404)
 
 
-async def ask(base_url: str, *asked: Asked, timeout_s: float = 2.5) -> Sequence[Answered[EstateLand]]:
+async def ask(base_url: str, *asked: Asked, timeout_s: float = 30) -> Sequence[Answered[EstateLand]]:
     transport = Transport(Agency.LAND, base_url, timeout_s=timeout_s)
     try:
         return await land.estate(transport, lambda: NOW).fetch(asked)

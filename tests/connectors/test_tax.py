@@ -102,7 +102,7 @@ def unknown_person(seen: Seen) -> Reply:
 
 async def told(answering: Answering, *coordinates: str) -> tuple[Answered[EstateTax], list[Seen]]:
     async with serving(answering) as served:
-        transport = Transport(Agency.TAX, served.base_url)
+        transport = Transport(Agency.TAX, served.base_url, timeout_s=30)
         connector = tax.estate(transport, lambda: NOW, ISSUER, Jwks(transport))
         (answered,) = await connector.fetch([question(ME, *(coordinates or ALL))])
         await transport.close()
@@ -111,7 +111,7 @@ async def told(answering: Answering, *coordinates: str) -> tuple[Answered[Estate
 
 async def told_of_birth(answering: Answering, *coordinates: str) -> tuple[Answered[BirthTax], list[Seen]]:
     async with serving(answering) as served:
-        transport = Transport(Agency.TAX, served.base_url)
+        transport = Transport(Agency.TAX, served.base_url, timeout_s=30)
         connector = tax.birth(transport, lambda: NOW, ISSUER, Jwks(transport))
         (answered,) = await connector.fetch([question(ME, *coordinates)])
         await transport.close()
@@ -315,7 +315,7 @@ async def test_a_signed_answer_about_somebody_else_is_unreadable_and_its_pool_is
     changed: dict[str, Any], code: str
 ) -> None:
     async with serving(saying(**changed)) as served:
-        transport = Transport(Agency.TAX, served.base_url)
+        transport = Transport(Agency.TAX, served.base_url, timeout_s=30)
         keys = Jwks(transport)
         connector = tax.estate(transport, lambda: NOW, ISSUER, keys)
         (answered,) = await connector.fetch([question(ME, *ALL)])
