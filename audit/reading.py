@@ -124,6 +124,11 @@ class Reading:
         return self._engine
 
     @property
+    def vault(self) -> Vault:
+        """What it opens entries with."""
+        return self._vault
+
+    @property
     def epoch(self) -> str:
         """Which log it is."""
         return self._vault.epoch
@@ -165,7 +170,7 @@ class Reading:
             row = (await connection.execute(asked)).first()
             if row is None or not _readable(row, years):
                 return None
-            return checked(row, await _selections(connection, [row]), years, self._vault)
+            return checked(row, await selections_of(connection, [row]), years, self._vault)
 
     async def export(self, since: int = 0) -> AsyncIterator[dict[str, Any]]:
         """Entries from a leaf index on, in order, as plain JSON values with the names of coordinates spelled out.
@@ -179,7 +184,7 @@ class Reading:
                 years = await store.references(connection, self._vault)
                 asked = store.leaves().where(ENTRY.c.leaf_index >= at).order_by(ENTRY.c.leaf_index).limit(CHUNK)
                 rows = (await connection.execute(asked)).all()
-                selections = await _selections(connection, rows)
+                selections = await selections_of(connection, rows)
             for row in rows:
                 told = _exported(checked(row, selections, years, self._vault).entry) if _readable(row, years) else {}
                 yield {"leaf_index": row.leaf_index, "leaf_hash": leaf_hash(row.leaf).hex(), "id": row.id} | told
@@ -210,7 +215,7 @@ class Reading:
         asked = _narrowed(asked, where, years).order_by(ENTRY.c.leaf_index.desc()).limit(first + 1)
         rows = (await connection.execute(asked)).all()
         shown = rows[:first]
-        selections = await _selections(connection, shown)
+        selections = await selections_of(connection, shown)
         placed = [checked(row, selections, years, self._vault) for row in shown if _readable(row, years)]
         return Page(tuple(placed), shown[-1].leaf_index if shown and len(rows) > first else None)
 
@@ -264,7 +269,7 @@ def _exported(entry: Entry) -> dict[str, Any]:
     return person | spelled | {"staff": staff | {"variables": access.variables}}
 
 
-async def _selections(connection: AsyncConnection, rows: Iterable[Row[Any]]) -> dict[str, Selection]:
+async def selections_of(connection: AsyncConnection, rows: Iterable[Row[Any]]) -> dict[str, Selection]:
     """The selections that entries name, by id; one that no longer hashes to its id is not among them."""
     asked = select(SELECTION).where(SELECTION.c.id.in_({row.selection for row in rows if row.selection is not None}))
     found = [_selection(row.schema_hash, row.coordinates) for row in await connection.execute(asked)]
@@ -297,7 +302,7 @@ async def verdict(connection: AsyncConnection, vault: Vault, newest: int | None 
     said: set[bytes] = set()
     try:
         while rows := (await connection.execute(bounded)).all():
-            selections = await _selections(connection, rows)
+            selections = await selections_of(connection, rows)
             for row in rows:
                 said.add(_check(row, at, selections, years, vault, gone))
                 sound += row.entry_index is not None
