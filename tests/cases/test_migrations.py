@@ -48,7 +48,7 @@ async def test_a_migrated_database_is_what_the_tables_say(cases: Cases) -> None:
 async def test_migrating_again_changes_nothing(cases: Cases, url: str) -> None:
     async with Cases.opened(url) as again, again._engine.connect() as connection:
         assert await connection.run_sync(differences) == []
-    assert await versions(cases) == ["findings"]
+    assert await versions(cases) == ["reviews"]
 
 
 async def test_what_was_there_before_a_start_is_there_after_it(url: str) -> None:
