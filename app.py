@@ -710,6 +710,37 @@ def evaluate(*, synthetic: bool, officials: int, days: int, seed: int, as_json: 
     click.echo(json.dumps(result, indent=2) if as_json else table(result))
 
 
+@findings_.command()
+@click.option("--office", required=True, help="The office, as the roster calls it.")
+@click.option("--to", required=True, help="Its supervisor: `sub` in their tokens, or a persona's name.")
+@click.option("--token", required=True, help="Access token of a privacy officer of the organisation; `-` reads it.")
+@DATA
+def supervise(office: str, to: str, token: str, data: Path) -> None:
+    """Name who supervises an office: explanations that are overdue go over to them."""
+    from cases.store import Cases
+    from schema.identifiers import PersonId
+    from schema.viewer import Role
+    from serving.documents import DocumentError
+
+    url = settings().database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+    whose = _holder(token, None, data, "a privacy officer's")
+    supervisor = PersonId(PERSONAS[to].subject if to in PERSONAS else to)
+
+    async def named() -> None:
+        now = datetime.now(UTC)
+        viewer = await whose(now)
+        if Role.PRIVACY_OFFICER not in viewer.roles or viewer.agency is None:
+            raise click.ClickException("Only a privacy officer names supervisors: give a privacy officer's token.")
+        async with Cases.opened(url) as cases:
+            await cases.reviews().name_supervisor(viewer.agency, office, supervisor, viewer.person, now)
+
+    try:
+        asyncio.run(named())
+    except DocumentError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("Named.")
+
+
 # ---------------------------------------------------------------- cases of an office
 
 

@@ -53,6 +53,7 @@ class Vault:
         self.epoch = epoch
         self._epoch = epoch.encode()
         self._wrapping = AESGCM(_derived(master, salt=None, info=b"onestop/access/wrap/1"))
+        self._names = References(_derived(master, salt=epoch.encode(), info=b"onestop/access/names/1"))
 
     def wrapped(self, secret: bytes, year: int, subject_ref: bytes | None) -> bytes:
         """A secret as the store keeps it. `subject_ref` is None for the salt of a year."""
@@ -61,6 +62,10 @@ class Vault:
     def unwrapped(self, wrapped: bytes, year: int, subject_ref: bytes | None) -> bytes:
         """Raise cryptography's InvalidTag when the row was changed or belongs to another log, year or person."""
         return opened(self._wrapping, wrapped, self._name(year, subject_ref))
+
+    def reference(self, kind: str, name: str) -> bytes:
+        """A keyed name that holds for all years: of what is no person's."""
+        return self._names.of(kind, name)
 
     def references(self, salt: bytes) -> References:
         return References(_derived(self._master, salt=salt, info=b"onestop/access/reference/1"))

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import postgres, store
+from audit.aid import ENTRY_FACET
 from audit.entry import COMPACTED, compacted_month_leaf, dropped_month_leaf, erased_key_leaf
 from audit.keys import NOBODY, Vault
 from audit.store import DROPPED_MONTH, ENTRY, ERASED_KEY, LEAF, META, PERSON_KEY, YEAR_KEY, StoreError
@@ -102,6 +103,9 @@ class Owner:
                 async with store.writing(connection):
                     await self._record(connection, month, now)
                     if connection.dialect.name == "postgresql":
+                        since, until = _bounds(month)
+                        of_month = (ENTRY_FACET.c.at_us >= since, ENTRY_FACET.c.at_us < until)
+                        await connection.execute(delete(ENTRY_FACET).where(*of_month))
                         await postgres.drop_month(connection, month)
                 while connection.dialect.name == "sqlite" and await self._delete_some(connection, month):
                     pass
@@ -125,11 +129,11 @@ class Owner:
 
     async def _delete_some(self, connection: AsyncConnection, month: int) -> bool:
         """Not all at once: writers wait meanwhile."""
-        since = datetime(month // 100, month % 100, 1, tzinfo=UTC)
-        until = (since + timedelta(days=32)).replace(day=1)
-        of_month = (ENTRY.c.at_us >= store.microseconds(since), ENTRY.c.at_us < store.microseconds(until))
+        since, until = _bounds(month)
+        of_month = (ENTRY.c.at_us >= since, ENTRY.c.at_us < until)
         some = select(ENTRY.c.leaf_index).where(*of_month).limit(ROWS_AT_ONCE)
         async with store.writing(connection):
+            await connection.execute(delete(ENTRY_FACET).where(ENTRY_FACET.c.leaf_index.in_(some)))
             deleted = await connection.execute(delete(ENTRY).where(ENTRY.c.leaf_index.in_(some)))
         return deleted.rowcount == ROWS_AT_ONCE
 
@@ -208,3 +212,9 @@ def _require_order(order: str) -> None:
 
 def _moment(now: datetime) -> str:
     return now.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _bounds(month: int) -> tuple[int, int]:
+    """First microsecond of a month in UTC, and of the next."""
+    since = datetime(month // 100, month % 100, 1, tzinfo=UTC)
+    return store.microseconds(since), store.microseconds((since + timedelta(days=32)).replace(day=1))

@@ -66,7 +66,7 @@ ONLY_WHO_IS_GRANTED = (
 GRANTS: Mapping[str, tuple[str, ...]] = {
     WRITER: (
         "GRANT USAGE ON SCHEMA {schema} TO {role}",
-        "GRANT SELECT, INSERT ON leaf, selection, entry, year_key, person_key TO {role}",
+        "GRANT SELECT, INSERT ON leaf, selection, entry, year_key, person_key, facet, entry_facet TO {role}",
         "GRANT SELECT ON meta, dropped_month, erased_key TO {role}",
         "GRANT UPDATE (value) ON meta TO {role}",
         "GRANT EXECUTE ON FUNCTION onestop_log_month(integer) TO {role}",

@@ -126,6 +126,11 @@ class Reading:
         return self._engine
 
     @property
+    def vault(self) -> Vault:
+        """What it opens entries with."""
+        return self._vault
+
+    @property
     def epoch(self) -> str:
         """Which log it is."""
         return self._vault.epoch
@@ -171,7 +176,7 @@ class Reading:
             for at in range(0, len(wanted), CHUNK):
                 asked = store.leaves().where(ENTRY.c.id.in_(wanted[at : at + CHUNK]))
                 rows = [row for row in (await connection.execute(asked)).all() if _readable(row, years)]
-                selections = await _selections(connection, rows)
+                selections = await selections_of(connection, rows)
                 found |= {row.id: checked(row, selections, years, self._vault) for row in rows}
         return found
 
@@ -192,7 +197,7 @@ class Reading:
             row = (await connection.execute(asked)).first()
             if row is None or not _readable(row, years):
                 return None
-            return checked(row, await _selections(connection, [row]), years, self._vault)
+            return checked(row, await selections_of(connection, [row]), years, self._vault)
 
     async def export(self, since: int = 0) -> AsyncIterator[dict[str, Any]]:
         """Entries from a leaf index on, in order, as plain JSON values with the names of coordinates spelled out.
@@ -206,7 +211,7 @@ class Reading:
                 years = await store.references(connection, self._vault)
                 asked = store.leaves().where(ENTRY.c.leaf_index >= at).order_by(ENTRY.c.leaf_index).limit(CHUNK)
                 rows = (await connection.execute(asked)).all()
-                selections = await _selections(connection, rows)
+                selections = await selections_of(connection, rows)
             for row in rows:
                 told = _exported(checked(row, selections, years, self._vault).entry) if _readable(row, years) else {}
                 yield {"leaf_index": row.leaf_index, "leaf_hash": leaf_hash(row.leaf).hex(), "id": row.id} | told
@@ -229,7 +234,7 @@ class Reading:
         rest: Select[Any] | None = narrowed
         while rest is not None and len(placed) <= first:
             rows = (await connection.execute(rest)).all()
-            selections = await _selections(connection, rows)
+            selections = await selections_of(connection, rows)
             found = (checked(row, selections, years, self._vault) for row in rows if _readable(row, years))
             placed += [each for each in found if told(each.entry.access)]
             rest = _before(narrowed, rows[-1].leaf_index) if len(rows) > first else None
@@ -285,7 +290,7 @@ def _exported(entry: Entry) -> dict[str, Any]:
     return person | spelled | {"staff": staff | {"variables": access.variables}}
 
 
-async def _selections(connection: AsyncConnection, rows: Iterable[Row[Any]]) -> dict[str, Selection]:
+async def selections_of(connection: AsyncConnection, rows: Iterable[Row[Any]]) -> dict[str, Selection]:
     """The selections that entries name, by id; one that no longer hashes to its id is not among them."""
     asked = select(SELECTION).where(SELECTION.c.id.in_({row.selection for row in rows if row.selection is not None}))
     found = [_selection(row.schema_hash, row.coordinates) for row in await connection.execute(asked)]
@@ -308,7 +313,7 @@ async def require_sound_tail(connection: AsyncConnection, vault: Vault) -> None:
     rows = (
         await connection.execute(store.leaves().where(LEAF.c.leaf_index >= first).order_by(LEAF.c.leaf_index))
     ).all()
-    selections = await _selections(connection, rows)
+    selections = await selections_of(connection, rows)
     for at, row in enumerate(rows, first):
         _check(row, at, selections, years, vault, gone)
     for table in (ENTRY, SELECTION):

@@ -50,7 +50,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
-from audit import postgres
+from audit import aid, postgres
 from audit.entry import SENSITIVITIES, Entry, Selection, part_name
 from audit.keys import KEY_BYTES, NOBODY, References, Vault, key_check, sealed
 
@@ -277,6 +277,10 @@ async def create(connection: AsyncConnection, now: datetime, master: bytes) -> s
     found = epoch(known)
     if known.get("key_check", key_check(master)) != key_check(master):
         raise StoreError("the log was made with another key; give the one it was made with")
+    try:
+        await aid.make(connection)
+    except aid.AidMissingError as error:
+        raise StoreError("the log has no finding aid, and this role may not make one: `onestop log init`") from error
     if connection.dialect.name == "postgresql":
         await postgres.make_months(connection, postgres.months_ahead(now))
     return found
@@ -428,6 +432,8 @@ async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vaul
             await postgres.copy_in(connection, table, columns)
         elif columns:
             await connection.execute(insert(table), columns)
+    noted = [(index, microseconds(entry.access.at), entry) for index, entry in enumerate(entries, first_entry)]
+    await aid.note(connection, noted, vault)
     return list(range(first_entry, first_entry + len(entries)))
 
 
@@ -482,7 +488,7 @@ def looked_up_by(entry: Entry) -> dict[str, Any]:
         "subject_ref": entry.subject_ref or NOBODY,
         "viewer_ref": entry.viewer_ref,
         "case_ref": entry.case_ref,
-        "agencies": "|" + "".join(f"{agency}|" for agency in sorted(access.answers)),
+        "agencies": aid.agencies_text(access.answers),
         "outcome": access.outcome.value,
         "purpose": access.purpose,
         "max_sensitivity": None if access.sensitivity is None else SENSITIVITIES.index(access.sensitivity),

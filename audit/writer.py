@@ -28,6 +28,7 @@ from audit import store
 from audit.entry import Access, Entry, entry, leaf_hash, uuid7
 from audit.keys import Keys, References, Vault
 from audit.reading import Reading, require_sound_tail
+from audit.searching import catch_up
 
 T = TypeVar("T")
 
@@ -268,6 +269,7 @@ class AccessLog:
                 await require_sound_tail(connection, vault)
                 await store.probe(connection, now)
                 self._years = await store.references(connection, vault)
+                await catch_up(connection, vault, self._years)
         except BaseException:
             await connection.close()
             raise

@@ -191,6 +191,11 @@ class FindingStore:
         f = finding.c
         return await self._all(select(finding).where(f.official == official).order_by(f.raised_at.desc(), f.id.desc()))
 
+    async def gone_over_to(self, supervisor: PersonId) -> list[FindingRecord]:
+        """Findings whose overdue explanation went to this supervisor."""
+        theirs = select(step.c.finding_id).where(step.c.supervisor == supervisor)
+        return await self._all(select(finding).where(finding.c.id.in_(theirs)).order_by(finding.c.id))
+
     async def overdue(self, now: datetime) -> list[FindingRecord]:
         """Findings whose explanation is overdue and went to no supervisor yet."""
         last = step.alias()

@@ -36,7 +36,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from cases import tables
 from cases.delays import Delays
 from cases.documents import DocumentStore
+from cases.finding_context import FindingContext
 from cases.findings import FindingStore
+from cases.reviews import Reviews
 from cases.sessions import Sessions
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
@@ -262,6 +264,14 @@ class Cases:
     def delays(self) -> Delays:
         """Orders that somebody is told only later, in the same database."""
         return Delays(self._engine)
+
+    def reviews(self) -> Reviews:
+        """How far findings went, and who supervises an office."""
+        return Reviews(self._engine)
+
+    def finding_context(self) -> FindingContext:
+        """What our records know that explains an access."""
+        return FindingContext(self._engine)
 
     def findings(self) -> FindingStore:
         """Findings about accesses, in the same database."""

@@ -188,6 +188,17 @@ class Attempt:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A look at the log by who reviews it, to be recorded: of whom, in what capacity, and why."""
+
+    subject: PersonId | None = None
+    role: str | None = None
+    reason: str | None = None
+    tells: bool = False
+    """The answer tells who somebody is, besides what the log says."""
+
+
 @dataclass(slots=True)
 class Context:
     """See the module."""
@@ -202,6 +213,7 @@ class Context:
     """What the document is approved for; None where any document will do."""
     completed: Completed = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
+    reviews: dict[PersonId | None, Review] = field(default_factory=dict)
     hands: dict[CaseId, Hand] = field(default_factory=dict)
     own: dict[PersonId, Own] = field(default_factory=dict)
     created: set[PersonId] = field(default_factory=set)
@@ -425,6 +437,14 @@ class Context:
     def _refusal(self, attempt: Attempt) -> GraphQLError:
         self.attempts.append(attempt)
         return errors.refused(attempt.code or RefusalCode.NOT_ACCESSIBLE)
+
+    def looked(self, review: Review) -> None:
+        """A look at the log is to be recorded; once somebody is named, of them only."""
+        if review.subject is not None:
+            self.reviews.pop(None, None)
+        elif self.reviews:
+            return
+        self.reviews[review.subject] = review
 
     # ------------------------------------------------------------ persons
 

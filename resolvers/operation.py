@@ -23,7 +23,7 @@ from auth.dpop import Shown
 from auth.token import LEEWAY, ProofUnknownError, UnauthenticatedError
 from auth.viewer import Viewer
 from resolvers import errors
-from resolvers.context import Attempt, Context, Hand
+from resolvers.context import Attempt, Context, Hand, Review
 from resolvers.documents import Documents
 from resolvers.execution import ProjectingExecutor
 from resolvers.house import House
@@ -322,10 +322,14 @@ def accesses(context: Context, seen: Mapping[Subject, Seen]) -> Iterable[Access]
     for hand in context.hands.values():
         merged[hand.record.subject, hand.case_id, Part.PERSON] = Seen()
         regions[hand.record.subject, hand.case_id, Part.PERSON] = {hand.region}
+    reviewed = Seen()
     for subject, told in seen.items():
-        key = (subject.person, subject.case_id, subject.part)
-        regions.setdefault(key, set()).add(subject.region)
-        whole = merged.setdefault(key, Seen())
+        if context.reviews and subject.region is Region.LOG:
+            whole = reviewed
+        else:
+            key = (subject.person, subject.case_id, subject.part)
+            regions.setdefault(key, set()).add(subject.region)
+            whole = merged.setdefault(key, Seen())
         whole.disclosed |= told.disclosed
         whole.null |= told.null
         whole.failed |= told.failed
@@ -334,6 +338,8 @@ def accesses(context: Context, seen: Mapping[Subject, Seen]) -> Iterable[Access]
             whole.records[type_name] |= keys
     for key, told in merged.items():
         yield _access(context, key, regions[key], told)
+    for review in context.reviews.values():
+        yield _looked(context, review, reviewed)
     for attempt in context.attempts:
         yield _attempted(context, attempt)
 
@@ -380,6 +386,36 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
         legal_basis=None if hand else "PIPA 35",
         outcome=outcome,
         policy_ids=tuple(sorted({*(shown.policies if shown else ()), *(hand.basis if hand else ())})),
+    )
+
+
+def _looked(context: Context, review: Review, told: Seen) -> Access:
+    """A look at the log by who reviews it. Of persons it shows that they are the same one and nothing else."""
+    withheld = frozenset(c for c in told.null if c.startswith("Person."))
+    touched = (told.disclosed | told.null) - withheld
+    told_anything = bool(touched) or review.tells
+    outcome = (Outcome.PARTIAL if withheld else Outcome.DISCLOSED) if told_anything else Outcome.FAILED
+    nothing: frozenset[Coordinate] = frozenset()
+    basis = "log-review"
+    return _entry(
+        context,
+        None,
+        task=Task.SEARCH if review.tells else Task.LOG_VIEW,
+        selection=selection_of(context.house.schema_hash, context.plan.coordinates(Region.LOG) | touched | withheld),
+        subject=review.subject,
+        subject_role=review.role,
+        records={},
+        answers={},
+        disclosed=told.disclosed,
+        null=told.null - withheld,
+        withheld=withheld,
+        failed=nothing,
+        sensitivity=_greatest(context, touched),
+        purpose=Purpose.LOG_REVIEW.name,
+        legal_basis=context.house.policies.said(basis)["legal_basis"],
+        outcome=outcome,
+        policy_ids=(basis,),
+        reason=review.reason,
     )
 
 

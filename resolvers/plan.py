@@ -120,7 +120,11 @@ class Plan:
         return all(collected.name.startswith("__") for collected in self.fields.of_root(self).values())
 
 
-_REGIONS = {region.value: region for region in Region} | {"AccessEntry": Region.LOG}
+LOG_TYPES = frozenset(
+    {"AccessEntryConnection", "AccessEntry", "FindingConnection", "FindingPayload", "Finding", "Actor"}
+)
+"""What speaks of the log."""
+_REGIONS = {region.value: region for region in Region} | dict.fromkeys(LOG_TYPES, Region.LOG)
 _PART_OF_REGION = {Region.SELF: Part.SELF, Region.LOG: Part.SELF}
 _PARTS: Mapping[str, Part] = {
     "EstateCase.deceased": Part.PERSON,

@@ -13,6 +13,7 @@ from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from resolvers.columns import Columns
+from resolvers.plan import LOG_TYPES
 
 RECORD_KEYS = {
     "LandParcel": "pnu",
@@ -51,7 +52,7 @@ Completed = dict[tuple[str | int, ...], tuple[str, Any] | Projected]
 
 NOTED = frozenset(
     {
-        *("Person", "Heir", "Parent", "CaseCandidate", "Viewer", "AccessEntryConnection", "AccessEntry"),
+        *("Person", "Heir", "Parent", "CaseCandidate", "Viewer", *LOG_TYPES),
         *("EstateCase", "BirthCase", "RequestAnswersPayload", "CaseUpdate", "MandatePayload"),
         *(
             f"{kind}{agency}"

@@ -8,11 +8,24 @@ from graphql import GraphQLError
 
 from cases.store import Evidence, Grant, KeyReusedError
 from connectors.registry import FamilyRegister
-from resolvers import authority, case, counter, emergency, errors, inputs, log, mandates, sections, viewer
+from resolvers import (
+    authority,
+    case,
+    counter,
+    emergency,
+    errors,
+    findings,
+    inputs,
+    log,
+    log_review,
+    mandates,
+    sections,
+    viewer,
+)
 from resolvers.authority import Claim
 from resolvers.context import Attempt, Context
 from resolvers.graph import In, context_of
-from schema.access import AccessEntry, AccessEntryConnection, AccessFilter
+from schema.access import AccessEntry, AccessEntryConnection, AccessFilter, Actor
 from schema.birth import BirthCase
 from schema.case import (
     BreakGlassInput,
@@ -34,8 +47,17 @@ from schema.case import (
 from schema.disclosure import Agency
 from schema.estate import EstateCase
 from schema.fields import computed as entry
+from schema.finding import (
+    CloseFindingInput,
+    ExplainAccessInput,
+    FindingConnection,
+    FindingFilter,
+    FindingPayload,
+    RequestExplanationInput,
+)
 from schema.identifiers import CaseId, PersonId
 from schema.node import Node
+from schema.person import Person
 from schema.viewer import Viewer
 
 PURPOSE = {CaseKind.ESTATE: Purpose.ESTATE_DISCOVERY, CaseKind.BIRTH: Purpose.BIRTH_BENEFITS}
@@ -67,7 +89,10 @@ class Query:
         context = context_of(info)
         return await case.shown(context, await context.enter(id, CaseKind.BIRTH))  # type: ignore[return-value]
 
-    @entry(description="The access log: accesses to the viewer's own data, the latest first.")
+    @entry(
+        description="The access log, the latest first. Privacy officers and auditors see accesses by their own "
+        "organisation; everyone else sees accesses to their own data."
+    )
     async def access_log(
         self,
         info: In,
@@ -75,29 +100,56 @@ class Query:
         first: Annotated[int | None, strawberry.argument(description="Greatest number of entries, 1 to 100.")] = 50,
         after: Annotated[str | None, strawberry.argument(description="Cursor after which to go on.")] = None,
     ) -> AccessEntryConnection:
-        return await log.own(context_of(info), filter, first, after)
+        context = context_of(info)
+        if log_review.reviews(context.viewer):
+            return await log_review.page(context, filter, first, after)
+        return await log.own(context, filter, first, after)
 
     @entry(
         description="One entry of the access log, by the id that the `Access-Log` header gives. "
-        "Null unless it is about the viewer or a case of theirs."
+        "Null unless it is about the viewer or a case of theirs, or of the organisation that the viewer reviews."
     )
     async def access_entry(
         self,
         info: In,
         id: Annotated[strawberry.ID, strawberry.argument(description="Id of the entry.")],
     ) -> AccessEntry | None:
-        return await log.entry(context_of(info), id)
+        return await logged(context_of(info), id)
 
-    @entry(description="Any case or log entry by its id; null when it is not accessible.")
+    @entry(
+        description="Accesses that want a word of explanation, the latest first: of the organisation for its privacy "
+        "officers, of themself for an official who was asked."
+    )
+    async def findings(
+        self,
+        info: In,
+        filter: Annotated[
+            FindingFilter | None, strawberry.argument(description="Which findings; null for all.")
+        ] = None,
+        first: Annotated[int | None, strawberry.argument(description="Greatest number of findings, 1 to 100.")] = 50,
+        after: Annotated[str | None, strawberry.argument(description="Cursor after which to go on.")] = None,
+    ) -> FindingConnection:
+        return await findings.page(context_of(info), filter, first, after)
+
+    @entry(description="Any case, log entry or finding by its id; null when it is not accessible.")
     async def node(
         self,
         info: In,
-        id: Annotated[strawberry.ID, strawberry.argument(description="Id of a case or log entry.")],
+        id: Annotated[strawberry.ID, strawberry.argument(description="Id of a case, log entry or finding.")],
     ) -> Node | None:
         context = context_of(info)
         if log.UUID_TEXT.fullmatch(id):
-            return await log.entry(context, id)
+            return await logged(context, id)
+        if context.opened(id, "Finding"):
+            return await findings.one(context, id)
         return await case.shown(context, await context.enter(id, *CaseKind))
+
+
+async def logged(context: Context, entry_id: str) -> AccessEntry | None:
+    """One entry of the log, as the viewer may see it."""
+    if log_review.reviews(context.viewer):
+        return await log_review.entry(context, entry_id)
+    return await log.entry(context, entry_id)
 
 
 # ---------------------------------------------------------------- opening a case
@@ -235,6 +287,59 @@ class Mutation:
         self, info: In, input: Annotated[BreakGlassInput, strawberry.argument(description="Whose case, and why.")]
     ) -> OpenCasePayload:
         return await emergency.declared(context_of(info), input)
+
+    @entry(
+        description="Ask the official of a finding why (privacy officers). Overdue answers go to the supervisor too."
+    )
+    async def request_explanation(
+        self,
+        info: In,
+        input: Annotated[RequestExplanationInput, strawberry.argument(description="Which finding, until when.")],
+    ) -> FindingPayload:
+        return await findings.request_explanation(context_of(info), input)
+
+    @entry(description="Say why (the official whom the finding is about).")
+    async def explain_access(
+        self,
+        info: In,
+        input: Annotated[ExplainAccessInput, strawberry.argument(description="Which finding, and the answer.")],
+    ) -> FindingPayload:
+        return await findings.explain_access(context_of(info), input)
+
+    @entry(
+        description="Judge a finding (privacy officers). A violation is found after the official was heard or let the "
+        "due date pass; nobody judges a finding about themself."
+    )
+    async def close_finding(
+        self,
+        info: In,
+        input: Annotated[CloseFindingInput, strawberry.argument(description="Which finding, the verdict, why.")],
+    ) -> FindingPayload:
+        return await findings.close_finding(context_of(info), input)
+
+    @entry(
+        description="The name behind the pseudonym of an official of the viewer's organisation (privacy officers and "
+        "auditors). The reason stays in the log, and the official sees that the name was told."
+    )
+    async def reveal_actor(
+        self,
+        info: In,
+        of: Annotated[strawberry.ID, strawberry.argument(description="Id of a log entry or finding of the official.")],
+        reason: Annotated[str, strawberry.argument(description="Why, in 20 to 500 characters.")],
+    ) -> Actor:
+        return await log_review.revealed(context_of(info), of, reason)
+
+    @entry(
+        description="Who complains, as an id for `AccessFilter.subject` (privacy officers and auditors). Null when the "
+        "register names nobody. The person sees that they were looked up, and why."
+    )
+    async def look_up_subject(
+        self,
+        info: In,
+        person: Annotated[PersonLookupInput, strawberry.argument(description="The person's particulars.")],
+        reason: Annotated[str, strawberry.argument(description="Why, in 20 to 500 characters.")],
+    ) -> Person | None:
+        return await log_review.looked_up(context_of(info), person, reason)
 
     @entry(
         description="Ask agencies again. Those that answer later get a new inquiry where their last answer is in; "

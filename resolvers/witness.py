@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from graphql import GraphQLObjectType, is_composite_type
 
 from resolvers.columns import Columns, Told, flat
-from resolvers.plan import Collected, Part, Plan, Region, entered, moved
+from resolvers.plan import LOG_TYPES, Collected, Part, Plan, Region, entered, moved
 from resolvers.recording import NOTED, RECORD_KEYS, Completed, Projected
 from schema.answer import AnswerStatus
 from schema.disclosure import INHERITS
@@ -61,7 +61,7 @@ SETTLED = frozenset({AnswerStatus.COMPLETE, AnswerStatus.NONE_HELD, AnswerStatus
 """Statuses under which a null in the section tells that there is nothing. Within a record it always does."""
 
 
-OWN = frozenset({"Viewer", "AccessEntryConnection", "AccessEntry"})
+OWN = frozenset({"Viewer", *LOG_TYPES})
 """Types that are about the person at hand, or else the viewer."""
 
 

@@ -140,14 +140,16 @@ REFUSAL_REMEDIES: Final[Mapping[RefusalCode, Bilingual]] = {
 @strawberry.type(description="Why something was refused, in words to show.")
 class Refusal:
     code: RefusalCode = strawberry.field(description="Stable machine word.")
+    said: strawberry.Private[Bilingual | None] = None
+    """What happened and what to do, where the code's own words say too little."""
 
     @computed(description="What happened, in a sentence to show.")
     def message(self, language: InLanguage = Language.EN) -> str:
-        return REFUSAL_MESSAGES[self.code].said_in(language or Language.EN)
+        return (self.said or REFUSAL_MESSAGES[self.code]).said_in(language or Language.EN)
 
     @computed(description="What the viewer can do about it; null when nothing can be done.")
     def remedy(self, language: InLanguage = Language.EN) -> str | None:
-        return REFUSAL_REMEDIES[self.code].said_in(language or Language.EN)
+        return None if self.said else REFUSAL_REMEDIES[self.code].said_in(language or Language.EN)
 
 
 @strawberry.type(description="A field that the viewer may not see now. It is null in the answer.")

@@ -56,6 +56,7 @@ from serving.downloads import Downloads
 from serving.drain import Drain
 from serving.endorsing import Authority, Endorser, Endorsing, Witness
 from serving.endpoint import Endpoint
+from serving.evaluation import evaluate_forever
 from serving.health import Health
 from serving.metrics import Metrics
 from serving.proofs import Proofs
@@ -240,6 +241,8 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         )
         poller = asyncio.create_task(deferred.poll_forever(house))
         stack.callback(poller.cancel)
+        judging = asyncio.create_task(evaluate_forever(house, settings.findings_every_s))
+        stack.callback(judging.cancel)
         endpoint = Endpoint(
             Graph(core, documents, house, fast_path=settings.fast_path),
             limits=settings.limits,

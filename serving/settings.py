@@ -65,6 +65,7 @@ NAMES: Final = frozenset(
         "ONESTOP_TRUSTED_DOCUMENTS",
         "ONESTOP_INTROSPECTION",
         "ONESTOP_FAST_PATH",
+        "ONESTOP_FINDINGS_EVERY_S",
         "ONESTOP_IN_FLIGHT",
         "ONESTOP_ADMIN_LISTEN",
         *(f"{name}_FILE" for name in SECRETS),
@@ -127,6 +128,7 @@ class Settings:
     trusted_documents: bool = False
     introspection: bool = True
     fast_path: bool = True
+    findings_every_s: int = 30
     admin_listen: tuple[str, int] | None = None
     agencies: Mapping[str, AgencySettings] = field(default_factory=lambda: dict.fromkeys(AGENCIES, AgencySettings()))
     roster: AgencySettings = field(default_factory=AgencySettings)
@@ -181,6 +183,7 @@ class Settings:
             trusted_documents=given.taken("ONESTOP_TRUSTED_DOCUMENTS", _switch, production),
             introspection=given.taken("ONESTOP_INTROSPECTION", _switch, not production),
             fast_path=given.taken("ONESTOP_FAST_PATH", _switch, True),
+            findings_every_s=given.taken("ONESTOP_FINDINGS_EVERY_S", _between(1, 60), 30),
             admin_listen=given.taken("ONESTOP_ADMIN_LISTEN", _loopback, None),
             agencies=agencies,
             roster=roster,
@@ -294,6 +297,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_TRUSTED_DOCUMENTS": "on" if settings.trusted_documents else "off",
         "ONESTOP_INTROSPECTION": "on" if settings.introspection else "off",
         "ONESTOP_FAST_PATH": "on" if settings.fast_path else "off",
+        "ONESTOP_FINDINGS_EVERY_S": settings.findings_every_s,
         "ONESTOP_IN_FLIGHT": settings.limits.in_flight,
         "ONESTOP_ADMIN_LISTEN": "{}:{}".format(*settings.admin_listen) if settings.admin_listen else None,
     }

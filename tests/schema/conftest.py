@@ -19,6 +19,14 @@ from schema.case import (
 )
 from schema.estate import EstateCase
 from schema.fields import argument, fetched
+from schema.finding import (
+    CloseFindingInput,
+    ExplainAccessInput,
+    FindingConnection,
+    FindingFilter,
+    FindingPayload,
+    RequestExplanationInput,
+)
 from schema.scalars import SCALARS
 from schema.viewer import Viewer
 
@@ -32,6 +40,17 @@ class Query:
     access_entry: AccessEntry | None = fetched(description="-")
     access_log: AccessEntryConnection = fetched(
         description="-", arguments=[argument("filter", AccessFilter | None, default=None, description="-")]
+    )
+    findings: FindingConnection = fetched(
+        description="-", arguments=[argument("filter", FindingFilter | None, default=None, description="-")]
+    )
+    finding: FindingPayload = fetched(
+        description="-",
+        arguments=[
+            argument("asked", RequestExplanationInput, default=strawberry.UNSET, description="-"),
+            argument("answered", ExplainAccessInput, default=strawberry.UNSET, description="-"),
+            argument("closed", CloseFindingInput, default=strawberry.UNSET, description="-"),
+        ],
     )
     open_case: OpenCasePayload = fetched(
         description="-",

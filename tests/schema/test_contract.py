@@ -36,10 +36,6 @@ NOT_YET_TYPES = {
     *("Benefit", "Entitlement", "EntitlementVerdict", "EntitlementReason", "Cadence", "BenefitForm"),
     *("BenefitApplication", "ApplicationStatus", "ApplicationStep"),
     *("ApplyForBenefitsInput", "ApplyForBenefitsPayload"),
-    # findings
-    *("Finding", "FindingRule", "Severity", "FindingState", "FindingStep", "FindingConnection", "FindingEdge"),
-    *("FindingFilter", "FindingVerdict", "FindingPayload"),
-    *("RequestExplanationInput", "ExplainAccessInput", "CloseFindingInput"),
 }
 NOT_YET_FIELDS = {"BirthCase.entitlements", "BirthCase.applications"}
 

@@ -1,0 +1,103 @@
+"""The officers' finding aid: what lets one organisation's entries be found by any filter, whatever the log's size.
+
+Entries that agree in everything coarse (organisation, agencies, outcome, purpose, sensitivity, selection) share a
+*facet*. There are few facets and many entries, so a filter picks facets first, and each facet has its entries in the
+order of time. Both tables are written in the transaction of the entry and follow from it: they are no evidence, have no
+leaf, and are made anew from the log where they are missing. Names of organisations are keyed references.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from audit.entry import SENSITIVITIES, Entry, canonical
+from audit.keys import Vault
+
+BIG = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData()
+FACET = Table(
+    "facet",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("organisation_ref", LargeBinary),
+    Column("agencies", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("purpose", Text),
+    Column("max_sensitivity", Integer),
+    Column("selection", Text, nullable=False),
+    Index("facet_by_organisation", "organisation_ref"),
+)
+ENTRY_FACET = Table(
+    "entry_facet",
+    metadata,
+    Column("leaf_index", BIG, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("facet", BIG, nullable=False),
+    Index("entry_facet_by_time", "facet", "at_us", "leaf_index"),
+)
+LAST = select(func.max(ENTRY_FACET.c.leaf_index))
+
+
+class AidMissingError(Exception):
+    """This role may not make the tables."""
+
+
+async def make(connection: AsyncConnection) -> None:
+    """Make the tables where they are missing. Raise AidMissingError where this role may not."""
+    try:
+        await connection.run_sync(metadata.create_all)
+    except ProgrammingError as error:
+        raise AidMissingError from error
+
+
+async def last(connection: AsyncConnection) -> int:
+    """Leaf index of the newest entry that the aid knows, -1 for none."""
+    found = (await connection.execute(LAST)).scalar_one()
+    return -1 if found is None else int(found)
+
+
+async def note(connection: AsyncConnection, placed: Iterable[tuple[int, int, Entry]], vault: Vault) -> None:
+    """Add entries, each with leaf index and moment in microseconds."""
+    facets: dict[int, dict[str, Any]] = {}
+    rows: list[dict[str, Any]] = []
+    for leaf_index, at_us, entry in placed:
+        said = facet_of(entry, vault)
+        facets[said["id"]] = said
+        rows.append({"leaf_index": leaf_index, "at_us": at_us, "facet": said["id"]})
+    if rows:
+        await _insert(connection, FACET, list(facets.values()))
+        await _insert(connection, ENTRY_FACET, rows)
+
+
+def facet_of(entry: Entry, vault: Vault) -> dict[str, Any]:
+    """The row of an entry's facet; its id is a keyed hash of the rest."""
+    access = entry.access
+    organisation = access.organisation
+    said: dict[str, Any] = {
+        "agencies": agencies_text(access.answers),
+        "outcome": access.outcome.value,
+        "purpose": access.purpose,
+        "max_sensitivity": None if access.sensitivity is None else SENSITIVITIES.index(access.sensitivity),
+        "selection": access.selection.id,
+    }
+    named = vault.reference("facet", canonical({**said, "organisation": organisation}).decode())
+    return said | {
+        "id": int.from_bytes(named[:8], "big", signed=True),
+        "organisation_ref": None if organisation is None else vault.reference("organisation", organisation),
+    }
+
+
+def agencies_text(agencies: Iterable[str]) -> str:
+    """Names with bars around, sorted: `|HEALTH|LAND|`."""
+    return "|" + "".join(f"{agency}|" for agency in sorted(agencies))
+
+
+async def _insert(connection: AsyncConnection, into: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """What is there already stays."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    await connection.execute(dialect.insert(into).on_conflict_do_nothing(), rows)

@@ -1,0 +1,235 @@
+"""The rules at work: new entries are judged within a minute, overdue explanations go to the supervisor.
+
+One process judges at a time, under a lease; what it remembers of the past it reads from the log when it begins. Context
+comes from our records, and from roster and family register as far as they say it: the roster for the last hour only
+(it knows the present), kinship of those officials who looked at somebody. Nobody tells us shifts, inspections, lists of
+protected persons or who asked whom: those tables are empty, so working hours are those of the regulations and
+PUBLIC_FIGURE is silent. What a register does not answer is noted in the program's own log and not waited for.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import groupby
+
+import polars as pl
+import structlog
+
+from audit.findings import from_log, rules
+from audit.findings.evaluation import Evaluation
+from audit.findings.folding import folded
+from audit.findings.holidays import holidays
+from audit.findings.shapes import CONTEXT, FOLDED, SEVERITY, Hit, context
+from audit.findings.words import sentence
+from audit.searching import Search
+from audit.store import Placed, microseconds
+from cases.finding_steps import CLOSED, FindingRecord, Noticed, escalated
+from cases.findings import ChangedMeanwhileError
+from cases.store import Cases
+from connectors.registry import Inquiry
+from connectors.transport import AgencyError
+from resolvers.house import House
+from resolvers.kinship import Kin, kin
+from schema.case import Purpose
+from schema.disclosure import Agency
+from schema.identifiers import PersonId
+
+LEASE = timedelta(minutes=5)
+PAST = rules.LOOK_BACK + rules.A_DAY
+ROSTER_HOLDS = timedelta(hours=1)
+A_DAY = timedelta(days=1)
+log = structlog.get_logger()
+Rows = dict[str, list[tuple[object, ...]]]
+Asking = Callable[[Iterable[str]], Awaitable[Rows]]
+"""What registers say of these officials: rows of `rosters` and `kinship`."""
+
+
+@dataclass(slots=True)
+class Judging:
+    """The rules over one log, going on from entry to entry."""
+
+    search: Search
+    cases: Cases
+    asking: Asking | None = None
+    evaluation: Evaluation = field(default_factory=lambda: Evaluation.of(from_log.TEXT))
+    told: dict[str, pl.DataFrame] = field(default_factory=dict)
+    organisations: dict[str, str | None] = field(default_factory=dict)
+
+    async def went_through(self, after: int, upto: int | None = None) -> tuple[list[Hit], int]:
+        """The hits of the next entries after a leaf index, and the last one looked at; at `after` there are no more."""
+        placed, last = await self.search.of_offices(after)
+        if last is None:
+            return [], after
+        if upto is not None and last > upto:
+            placed, last = [each for each in placed if each.leaf_index <= upto], upto
+        return await self._judged(placed), last
+
+    async def remember(self, upto: int, now: datetime) -> None:
+        """Read what the rules look back on, up to this entry; nothing of it is noticed again."""
+        at = await self.search.first_since(microseconds(now - PAST))
+        while at < upto:
+            _, last = await self.went_through(at, upto)
+            if last == at:
+                return
+            at = last
+
+    async def _judged(self, placed: Sequence[Placed]) -> list[Hit]:
+        accesses = from_log.accesses(placed)
+        if accesses.is_empty():
+            return []
+        for each in placed:
+            self.organisations[each.entry.access.viewer] = each.entry.access.organisation
+        for name, some in from_log.told(placed).items():
+            known = self.told.get(name)
+            self.told[name] = some if known is None else pl.concat([known, some]).unique()
+        persons = accesses["person"].drop_nulls().unique().to_list()
+        rows: Rows = dict(
+            await self.cases.finding_context().around(persons, accesses["case"].drop_nulls().unique().to_list())
+        )
+        if self.asking is not None:
+            looked = accesses.filter(pl.col("person").is_not_null())["official"].unique().to_list()
+            rows |= await self.asking(looked)
+        tables = {name: from_log.table(name, each) for name, each in rows.items() if name in CONTEXT}
+        for name, table in self.told.items():
+            tables[name] = pl.concat([tables[name], table]).unique() if name in tables else table
+        first, last = accesses["at"].min(), accesses["at"].max()
+        years = {each.year for each in (first, last) if isinstance(each, datetime)}
+        known_then = context(tables, holidays(range(min(years) - 1, max(years) + 2)), from_log.TEXT)
+        return await asyncio.to_thread(self.evaluation.judge, accesses, known_then)
+
+    async def kept(self, hits: Iterable[Hit], now: datetime) -> int:
+        """Keep hits as findings, folded with what is there already; how many were new."""
+        store, new = self.cases.findings(), 0
+        for official, theirs in groupby(sorted(hits, key=lambda hit: str(hit.official)), key=lambda hit: hit.official):
+            whom = PersonId(str(official))
+            for finding in folded(theirs):
+                about = await store.about(whom)
+                into = next((each for each in about if _takes(each, finding.raised_at)), None)
+                things = [_noticed(hit) for hit in finding.hits if into is None or not _is_known(into, hit)]
+                if things:
+                    here = self.organisations.get(whom)
+                    await store.keep(into.id if into else finding.id, whom, here, things, now)
+                    new += len(things)
+        return new
+
+
+def _takes(record: FindingRecord, at: datetime) -> bool:
+    """Whether a hit of this moment folds into the finding."""
+    return record.state not in CLOSED and record.raised_at <= at < record.raised_at + FOLDED
+
+
+def _is_known(record: FindingRecord, hit: Hit) -> bool:
+    """What several accesses show is said once a day, with the numbers of the moment it was noticed."""
+    return len(hit.entries) > 1 and any(
+        each.rule == hit.rule.value and len(each.entries) > 1 and abs(each.at - hit.at) < A_DAY
+        for each in record.noticed
+    )
+
+
+def _noticed(hit: Hit) -> Noticed:
+    return Noticed(
+        hit.rule.value, SEVERITY[hit.rule].value, hit.at, hit.entries, sentence(hit, "KO"), sentence(hit, "EN")
+    )
+
+
+@dataclass(slots=True)
+class Registers:
+    """What roster and family register say of officials; each official's family is asked for once a day."""
+
+    house: House
+    families: dict[str, tuple[date, list[Kin]]] = field(default_factory=dict)
+
+    async def asked(self, officials: Iterable[str]) -> Rows:
+        now = self.house.clock()
+        found: Rows = {"rosters": [], "kinship": []}
+        for official in map(PersonId, officials):
+            try:
+                duty = self.house.roster and await self.house.roster.duty(official, Purpose.LOG_REVIEW.name)
+            except AgencyError as silent:
+                log.warning("roster_silent", error=silent)
+            else:
+                if duty:
+                    office = from_log.office_of(duty.agency, duty.office)
+                    found["rosters"].append((office, official, now - ROSTER_HOLDS, None))
+            found["kinship"] += [(official, *each) for each in await self._family(official, now)]
+        return found
+
+    async def _family(self, official: PersonId, now: datetime) -> list[Kin]:
+        known = self.families.get(official)
+        if known is None or known[0] != now.date():
+            called = self.house.ids.sector_id(Agency.REGISTRY, official)
+            answered = await self.house.registry.relatives(called, Inquiry(Purpose.LOG_REVIEW.name, now))
+            if answered.section is None:
+                log.warning("register_silent", status=answered.answer.status.name)
+                return []
+            known = self.families[official] = now.date(), kin(answered.section)
+        return known[1]
+
+
+class Evaluator:
+    """Judges what is new in a house's log, whenever it is this process's turn."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._holder = secrets.token_hex(16)
+        self._judging: Judging | None = None
+
+    async def evaluate_new(self) -> int:
+        """Judge every entry that was not judged yet; how many things were noticed."""
+        house, noticed = self._house, 0
+        epoch, reviews = house.log.epoch, house.cases.reviews()
+        at = await reviews.turn(epoch, self._holder, house.clock(), LEASE)
+        if at is None:
+            self._judging = None
+            return 0
+        if self._judging is None:
+            reading = house.log.reading
+            judging = Judging(Search(reading.engine, reading.vault), house.cases)
+            await judging.remember(at, house.clock())
+            judging.asking = Registers(house).asked
+            self._judging = judging
+        while True:
+            hits, last = await self._judging.went_through(at)
+            if last == at:
+                return noticed
+            noticed += await self._judging.kept(hits, house.clock())
+            await reviews.went_on(epoch, self._holder, last)
+            at = last
+            if await reviews.turn(epoch, self._holder, house.clock(), LEASE) is None:
+                return noticed
+
+    async def escalate_overdue(self) -> int:
+        """Let every overdue explanation go over to the supervisor of the official's office, where one is named."""
+        house, gone = self._house, 0
+        now, store = house.clock(), house.cases.findings()
+        for record in await store.overdue(now):
+            step = escalated(record, await self._supervisor(record), now)
+            if step is not None:
+                try:
+                    await store.take(record, step)
+                except ChangedMeanwhileError:
+                    continue  # answered or judged this moment
+                gone += 1
+        return gone
+
+    async def _supervisor(self, record: FindingRecord) -> PersonId | None:
+        reading, here = self._house.log.reading, record.organisation
+        if here is None:
+            return None
+        placed = await Search(reading.engine, reading.vault).at(record.noticed[-1].entries, here)
+        office = next((each.entry.access.office for each in placed), None)
+        return None if office is None else await self._house.cases.reviews().supervisor(here, office)
+
+
+async def evaluate_forever(house: House, every_s: float) -> None:
+    """Judge and escalate, again and again; a failing round is told and the next one tries again."""
+    evaluator = Evaluator(house)
+    while True:
+        try:
+            await evaluator.evaluate_new()
+            await evaluator.escalate_overdue()
+        except Exception as error:
+            log.warning("evaluation_failed", error=error)
+        await asyncio.sleep(every_s)
