@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from audit.entry import Access, leaf_hash
+from audit.entry import Access, leaf_hash, selection
 from audit.keys import Keys
 from audit.reading import DamageError, Reading
 from audit.store import StoreError
 from audit.writer import AccessLog, LogUnavailable, Settings, signed_part
 from schema.identifiers import CaseId, PersonId
+from schema.scalars import Coordinate
 
 IMPATIENT = Settings(gather_s=0.0, commit_limit_s=2.0, retry_s=0.02, busy_ms=100)
 WITHIN_S = 20
@@ -178,6 +179,27 @@ async def test_no_receipt_arrives_while_the_commit_is_held_up(
         await holder.execute(text("SELECT pg_advisory_unlock(42)"))
         assert len(await appending) == 1
     await other.dispose()
+
+
+async def test_a_commit_to_sqlite_is_one_hand_over_to_its_thread(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs more than the statement that it carries, so a statement of its own for anything is noticed here."""
+    handed: list[object] = []
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        await log.append([access()])
+        assert log._connection is not None
+        driver: Any = (await log._connection.get_raw_connection()).driver_connection
+        straight = driver._execute
+        monkeypatch.setattr(driver, "_execute", lambda work: (handed.append(work), straight(work))[1])
+
+        nothing: frozenset[str] = frozenset()
+        new = selection("5c" * 32, [Coordinate("Vehicle.plate")])
+        another = access(subject="somebody-new", selection=new, disclosed=nothing, null=nothing, withheld=nothing)
+        await log.append([access(), another])
+
+        assert len(handed) == 1
+        assert (await log.reading.verify()).entries == 3
 
 
 async def test_those_who_wait_together_share_few_commits(url: str, keys: Keys, clock: Clock, access: Accesses) -> None:

@@ -399,6 +399,24 @@ async def test_a_slow_statement_in_postgresql_is_cancelled_on_the_server(postgre
             await connection.rollback()
 
 
+async def test_a_question_to_sqlite_is_one_hand_over_to_its_thread(
+    sqlite: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs more than the statement that it carries."""
+    await sqlite.write(ROWS)
+    await sqlite.estate()
+    async with sqlite.reader.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+    handed: list[object] = []
+    straight = driver._execute
+    monkeypatch.setattr(driver, "_execute", lambda work: (handed.append(work), straight(work))[1])
+
+    [answered] = await sqlite.estate()
+
+    assert seen(answered) == (AnswerStatus.COMPLETE, [])
+    assert len(handed) == 1
+
+
 async def test_who_stops_asking_stops_the_statement(sqlite: Replica) -> None:
     await sqlite.write(ROWS)
     columns = ", ".join(f"NULL AS {column.name}" for column in vehicles.FINE.c)
