@@ -1,6 +1,7 @@
 """Reading and writing our own records. One call is one transaction, and may run beside others in other processes."""
 
 import secrets
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -223,6 +224,8 @@ INQUIRIES = (
     )
     .order_by(tables.inquiry.c.generation)
 )
+KEEP_PROOF = str(sqlite.insert(tables.proof).on_conflict_do_nothing().compile(dialect=sqlite.dialect()))
+_INSTANT: Any = tables.proof.c.kept_until.type.dialect_impl(sqlite.dialect()).bind_processor(sqlite.dialect())
 STANDINGS = select(tables.standing).where(tables.standing.c.case_id == bindparam("case"))
 
 
@@ -749,8 +752,7 @@ class Cases:
         """Whether this proof comes for the first time, to any worker. Raises OSError when nobody can tell."""
         proof = tables.proof
         try:
-            async with self._engine.begin() as connection:
-                first = await self._insert_unless_there(connection, proof, hash=hash_, kept_until=kept_until)
+            first = await self._kept_first(hash_, kept_until)
             if now >= self._sweep_proofs_at:
                 self._sweep_proofs_at = now + SWEEP_EVERY
                 # Two workers that sweep leave each other's rows alone, so that neither waits.
@@ -759,9 +761,19 @@ class Cases:
                     await connection.execute(
                         delete(proof).where(proof.c.hash.in_(old.with_for_update(skip_locked=True)))
                     )
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise OSError(type(error).__name__) from error
         return first
+
+    async def _kept_first(self, hash_: str, kept_until: datetime) -> bool:
+        if self._engine.dialect.name != "sqlite":
+            async with self._engine.begin() as connection:
+                return await self._insert_unless_there(connection, tables.proof, hash=hash_, kept_until=kept_until)
+        # One statement is a transaction of its own: said to the driver, it is one hand-over and not seven.
+        async with self._engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            done = await driver.execute(KEEP_PROOF, (hash_, _INSTANT(kept_until)))
+            return bool(done.rowcount)
 
     # ------------------------------------------------------------ mechanics
 
