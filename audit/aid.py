@@ -41,6 +41,7 @@ ENTRY_FACET = Table(
     Index("entry_facet_by_time", "facet", "at_us", "leaf_index"),
 )
 LAST = select(func.max(ENTRY_FACET.c.leaf_index))
+Rows = Sequence[tuple[Table, list[dict[str, Any]]]]
 
 
 class AidMissingError(Exception):
@@ -61,17 +62,23 @@ async def last(connection: AsyncConnection) -> int:
     return -1 if found is None else int(found)
 
 
-async def note(connection: AsyncConnection, placed: Iterable[tuple[int, int, Entry]], vault: Vault) -> None:
-    """Add entries, each with leaf index and moment in microseconds."""
+def rows(placed: Iterable[tuple[int, int, Entry]], vault: Vault) -> Rows:
+    """The aid's rows of entries, each with leaf index and moment in microseconds."""
     facets: dict[int, dict[str, Any]] = {}
-    rows: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for leaf_index, at_us, entry in placed:
         said = facet_of(entry, vault)
         facets[said["id"]] = said
-        rows.append({"leaf_index": leaf_index, "at_us": at_us, "facet": said["id"]})
-    if rows:
-        await _insert(connection, FACET, list(facets.values()))
-        await _insert(connection, ENTRY_FACET, rows)
+        entries.append({"leaf_index": leaf_index, "at_us": at_us, "facet": said["id"]})
+    return (FACET, list(facets.values())), (ENTRY_FACET, entries)
+
+
+async def note(connection: AsyncConnection, noted: Rows) -> None:
+    """Add rows; what is there already stays."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    for into, columns in noted:
+        if columns:
+            await connection.execute(dialect.insert(into).on_conflict_do_nothing(), columns)
 
 
 def facet_of(entry: Entry, vault: Vault) -> dict[str, Any]:
@@ -95,9 +102,3 @@ def facet_of(entry: Entry, vault: Vault) -> dict[str, Any]:
 def agencies_text(agencies: Iterable[str]) -> str:
     """Names with bars around, sorted: `|HEALTH|LAND|`."""
     return "|" + "".join(f"{agency}|" for agency in sorted(agencies))
-
-
-async def _insert(connection: AsyncConnection, into: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """What is there already stays."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    await connection.execute(dialect.insert(into).on_conflict_do_nothing(), rows)

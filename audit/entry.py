@@ -18,6 +18,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -89,7 +90,13 @@ class Selection:
 
 
 def selection(schema_hash: str, coordinates: Iterable[Coordinate]) -> Selection:
-    return Selection(schema_hash, tuple(sorted(set(coordinates))))
+    return _selection(schema_hash, frozenset(coordinates))
+
+
+@lru_cache(maxsize=128)
+def _selection(schema_hash: str, coordinates: frozenset[Coordinate]) -> Selection:
+    """Naming one takes longer than anything else of an entry, and documents that are asked again read the same."""
+    return Selection(schema_hash, tuple(sorted(coordinates)))
 
 
 @dataclass(frozen=True, slots=True)

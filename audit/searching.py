@@ -226,5 +226,5 @@ async def catch_up(connection: AsyncConnection, vault: Vault, years: Mapping[int
                 placed.append((row.leaf_index, row.at_us, checked(row, selections, years, vault).entry))
             except DamageError:
                 continue  # made unreadable by order, or for `onestop log verify` to find
-        await aid.note(connection, placed, vault)
+        await aid.note(connection, aid.rows(placed, vault))
         at = rows[-1].leaf_index

@@ -10,13 +10,13 @@ look entries up: keyed references, names of agencies, outcome, purpose and sensi
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -50,7 +50,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
-from audit import aid, postgres
+from audit import aid, postgres, sqlite
 from audit.entry import SENSITIVITIES, Entry, Selection, part_name
 from audit.keys import KEY_BYTES, NOBODY, References, Vault, key_check, sealed
 
@@ -197,7 +197,7 @@ def writing_engine(url: str, busy_ms: int, limit_s: float | None = 10) -> AsyncE
             "foreign_keys=ON",
             "secure_delete=ON",
         )
-        _prepare_sqlite(engine, pragmas, "BEGIN IMMEDIATE")
+        _prepare_sqlite(engine, pragmas, sqlite.BEGIN)
         return engine
     served = {"synchronous_commit": "on", "lock_timeout": str(busy_ms), "application_name": "onestop-log"}
     return create_async_engine(
@@ -403,38 +403,103 @@ def selection_columns(selection: Selection, leaf_index: int) -> dict[str, Any]:
     }
 
 
+async def commit(connection: AsyncConnection, entries: Sequence[Entry], vault: Vault) -> list[int]:
+    """`add` in a transaction of its own. After an error the connection is to be closed."""
+    if connection.dialect.name == "sqlite":
+        return await sqlite.inside(
+            connection, lambda inner: sqlite.committed(inner, lambda inner: _add_inside(inner, entries, vault))
+        )
+    async with writing(connection):
+        return await add(connection, entries, vault)
+
+
 async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vault) -> list[int]:
     """Add entries, and before them the selections that are new, and return their leaf indexes.
 
     Keys are asked for every time: one that was destroyed meanwhile seals nothing more, and its person gets a new one.
     """
-    read = {entry.access.selection.id: entry.access.selection for entry in entries}
-    stored = await connection.execute(STORED_SELECTIONS, {"ids": list(read)})
-    new = [read[name] for name in read.keys() - set(stored.scalars())]
-    keys, new_keys = await _person_keys(connection, {subject_of(entry) for entry in entries}, vault)
-    first = await next_index(connection)
+    if connection.dialect.name == "sqlite":
+        return await sqlite.inside(connection, lambda inner: _add_inside(inner, entries, vault))
+    stored = await connection.execute(STORED_SELECTIONS, {"ids": list(_read(entries))})
+    known = set(stored.scalars())
+    live = await connection.execute(LIVE_KEYS, {"refs": [ref for _, ref in _subjects(entries)]})
+    keys = [StoredKey(*row) for row in live]
+    added = _added(entries, vault, known, keys, await next_index(connection))
+    await postgres.make_months(connection, {entry.access.month for entry in entries})
+    for table, columns in added.rows:
+        if columns:
+            await postgres.copy_in(connection, table, columns)
+    await aid.note(connection, added.noted)
+    return added.indexes
+
+
+def _add_inside(connection: sqlite3.Connection, entries: Sequence[Entry], vault: Vault) -> list[int]:
+    stored = sqlite.rows_where(connection, "SELECT id FROM selection WHERE id IN", _read(entries))
+    live = "SELECT id, year, subject_ref, wrapped FROM person_key WHERE wrapped IS NOT NULL AND subject_ref IN"
+    keys = [StoredKey(*row) for row in sqlite.rows_where(connection, live, {ref for _, ref in _subjects(entries)})]
+    (last,) = connection.execute("SELECT max(leaf_index) FROM leaf").fetchone()
+    added = _added(entries, vault, {name for (name,) in stored}, keys, 0 if last is None else last + 1)
+    for table, columns in added.rows:
+        if columns:
+            sqlite.insert(connection, table, columns)
+    for table, columns in added.noted:
+        sqlite.insert(connection, table, columns, or_ignore=True)
+    return added.indexes
+
+
+class StoredKey(NamedTuple):
+    """A row of PERSON_KEY that was not destroyed."""
+
+    id: str
+    year: int
+    subject_ref: bytes
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What entries become: rows by table, in the order in which they go in, and where the entries lie.
+
+    `noted` are the rows of the officers' finding aid, some of which may be there already.
+    """
+
+    rows: Sequence[tuple[Table, Sequence[Mapping[str, Any]]]]
+    noted: aid.Rows
+    indexes: list[int]
+
+
+def _read(entries: Sequence[Entry]) -> dict[str, Selection]:
+    return {entry.access.selection.id: entry.access.selection for entry in entries}
+
+
+def _subjects(entries: Sequence[Entry]) -> set[tuple[int, bytes]]:
+    return {subject_of(entry) for entry in entries}
+
+
+def _added(
+    entries: Sequence[Entry], vault: Vault, stored: AbstractSet[str], live: Iterable[StoredKey], first: int
+) -> Added:
+    read = _read(entries)
+    new = [read[name] for name in read.keys() - stored]
+    keys, new_keys = _person_keys(live, _subjects(entries), vault)
     first_entry = first + len(new)
     leaf_of = [selection.leaf for selection in new] + [entry.leaf for entry in entries]
-    rows: tuple[tuple[Table, list[dict[str, Any]]], ...] = (
-        (LEAF, [{"leaf_index": index, "leaf": leaf} for index, leaf in enumerate(leaf_of, first)]),
-        (SELECTION, [selection_columns(selection, index) for index, selection in enumerate(new, first)]),
-        (PERSON_KEY, new_keys),
+    indexes = list(range(first_entry, first_entry + len(entries)))
+    entry_rows = [
+        entry_columns(entry, index, keys[subject_of(entry)]) for index, entry in zip(indexes, entries, strict=True)
+    ]
+    return Added(
         (
-            ENTRY,
-            [entry_columns(entry, index, keys[subject_of(entry)]) for index, entry in enumerate(entries, first_entry)],
+            (LEAF, [{"leaf_index": index, "leaf": leaf} for index, leaf in enumerate(leaf_of, first)]),
+            (SELECTION, [selection_columns(selection, index) for index, selection in enumerate(new, first)]),
+            (PERSON_KEY, new_keys),
+            (ENTRY, entry_rows),
         ),
+        aid.rows(
+            ((index, microseconds(each.access.at), each) for index, each in zip(indexes, entries, strict=True)), vault
+        ),
+        indexes,
     )
-    on_postgresql = connection.dialect.name == "postgresql"
-    if on_postgresql:
-        await postgres.make_months(connection, {entry.access.month for entry in entries})
-    for table, columns in rows:
-        if columns and on_postgresql:
-            await postgres.copy_in(connection, table, columns)
-        elif columns:
-            await connection.execute(insert(table), columns)
-    noted = [(index, microseconds(entry.access.at), entry) for index, entry in enumerate(entries, first_entry)]
-    await aid.note(connection, noted, vault)
-    return list(range(first_entry, first_entry + len(entries)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,12 +514,12 @@ def subject_of(entry: Entry) -> tuple[int, bytes]:
     return entry.access.year, entry.subject_ref or NOBODY
 
 
-async def _person_keys(
-    connection: AsyncConnection, subjects: AbstractSet[tuple[int, bytes]], vault: Vault
+def _person_keys(
+    live: Iterable[StoredKey], subjects: AbstractSet[tuple[int, bytes]], vault: Vault
 ) -> tuple[dict[tuple[int, bytes], BodyKey], list[dict[str, Any]]]:
     """The keys of persons and years, and rows for those that had none."""
     found: dict[tuple[int, bytes], BodyKey] = {}
-    for row in await connection.execute(LIVE_KEYS, {"refs": [ref for _, ref in subjects]}):
+    for row in live:
         if (row.year, row.subject_ref) in subjects:
             opened = vault.unwrapped(row.wrapped, row.year, row.subject_ref)
             found[row.year, row.subject_ref] = BodyKey(row.id, AESGCM(opened))

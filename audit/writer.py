@@ -231,8 +231,7 @@ class AccessLog:
 
     async def _commit(self, connection: AsyncConnection, entries: Sequence[Entry]) -> list[Receipt]:
         try:
-            async with store.writing(connection):
-                indexes = await store.add(connection, entries, self._opened_vault)
+            indexes = await store.commit(connection, entries, self._opened_vault)
         except BaseException:
             await connection.close()
             raise

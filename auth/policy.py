@@ -33,6 +33,8 @@ class About(Enum):
     OTHER_PARENT = "OTHER_PARENT"
     SELF = "SELF"
 
+    __hash__ = object.__hash__  # as Agency
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -31,6 +31,7 @@ class Power:
 
     def ruling(self, policies: Policies, needs: Sequence[Need]) -> Ruling:
         """A verdict on every need."""
+        needs = list(dict.fromkeys(needs))  # a document reads many fields that need the same
         own = policies.ruling(self.facts, needs)
         if self.giver is not None:
             givers = policies.ruling(self.giver, needs)

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -13,10 +14,9 @@ from typing import Any, Self
 
 from sqlalchemy import (
     Connection,
-    Engine,
     Row,
     and_,
-    create_engine,
+    bindparam,
     delete,
     event,
     false,
@@ -31,13 +31,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from cases import tables
 from cases.delays import Delays
 from cases.documents import DocumentStore
 from cases.finding_context import FindingContext
 from cases.findings import FindingStore
+from cases.here import Here
 from cases.reviews import Reviews
 from cases.sessions import Sessions
 from schema.answer import AnswerStatus
@@ -214,6 +215,26 @@ SWEEP_AT_ONCE = 20_000
 """Old proofs taken out at once: more than two workers' worth of a minute at 300 requests a second."""
 
 
+# Every question asks these. Built once: to build one costs ten times what it takes to run it.
+CASE = select(tables.case).where(tables.case.c.id == bindparam("id"))
+MANDATES = select(tables.mandate).where(tables.mandate.c.id.in_(bindparam("ids", expanding=True)))
+MANDATES_OF = (
+    select(tables.mandate)
+    .where(tables.mandate.c.case_id == bindparam("case"))
+    .order_by(tables.mandate.c.valid_from, tables.mandate.c.id)
+)
+INQUIRIES = (
+    select(tables.inquiry)
+    .where(
+        tables.inquiry.c.case_id.in_(bindparam("cases", expanding=True)), tables.inquiry.c.agency == bindparam("agency")
+    )
+    .order_by(tables.inquiry.c.generation)
+)
+KEEP_PROOF = str(sqlite.insert(tables.proof).on_conflict_do_nothing().compile(dialect=sqlite.dialect()))
+_INSTANT: Any = tables.proof.c.kept_until.type.dialect_impl(sqlite.dialect()).bind_processor(sqlite.dialect())
+STANDINGS = select(tables.standing).where(tables.standing.c.case_id == bindparam("case"))
+
+
 class KeyReusedError(Exception):
     """The idempotency key was used for something else."""
 
@@ -229,7 +250,7 @@ class GiverEndedError(Exception):
 class Cases:
     """The store. Open it with `Cases.opened(url)`."""
 
-    def __init__(self, engine: AsyncEngine, here: Engine | None = None) -> None:
+    def __init__(self, engine: AsyncEngine, here: Here | None = None) -> None:
         self._engine = engine
         self._here = here
         self._reader = engine.execution_options(only_reads=True)
@@ -248,12 +269,12 @@ class Cases:
             if migrate:
                 async with engine.begin() as connection:
                     await connection.run_sync(_upgraded)
-            here = _reading_here(engine)
+            here = Here.of(engine)
             try:
                 yield cls(engine, here)
             finally:
                 if here is not None:
-                    here.dispose()
+                    here.close()
         finally:
             await engine.dispose()
 
@@ -416,7 +437,7 @@ class Cases:
 
     async def case(self, case_id: CaseId) -> CaseRecord | None:
         """A case by its internal id."""
-        row = await self._first(select(tables.case).where(tables.case.c.id == case_id))
+        row = await self._first(CASE, id=case_id)
         return _case(row) if row else None
 
     async def cases_of(self, holder: PersonId, now: datetime | None = None) -> Sequence[CaseRecord]:
@@ -434,17 +455,13 @@ class Cases:
 
     async def mandates(self, case_id: CaseId) -> Sequence[MandateRecord]:
         """All mandates ever given on a case, oldest first."""
-        rows = await self._all(
-            select(tables.mandate)
-            .where(tables.mandate.c.case_id == case_id)
-            .order_by(tables.mandate.c.valid_from, tables.mandate.c.id)
-        )
+        rows = await self._all(MANDATES_OF, case=case_id)
         return [_mandate(row) for row in rows]
 
     async def still_active(self, mandate_ids: Iterable[str], now: datetime) -> bool:
         """Whether every one of these mandates is active, read afresh."""
         wanted = set(mandate_ids)
-        rows = await self._all(select(tables.mandate).where(tables.mandate.c.id.in_(wanted)))
+        rows = await self._all(MANDATES, ids=list(wanted))
         return {row.id for row in rows if _mandate(row).active(now)} == wanted
 
     async def mandate(self, mandate_id: str) -> MandateRecord | None:
@@ -636,10 +653,7 @@ class Cases:
 
     async def inquiries(self, case_ids: Sequence[CaseId], agency: Agency) -> dict[CaseId, Inquiry]:
         """The newest inquiry of each case at an agency, where there is one."""
-        c = tables.inquiry.c
-        rows = await self._all(
-            select(tables.inquiry).where(c.case_id.in_(case_ids), c.agency == agency.name).order_by(c.generation)
-        )
+        rows = await self._all(INQUIRIES, cases=list(case_ids), agency=agency.name)
         return {CaseId(row.case_id): _inquiry(row) for row in rows}
 
     async def inquiry_of(self, ticket: str) -> tuple[Inquiry, bool] | None:
@@ -719,7 +733,7 @@ class Cases:
 
     async def standings(self, case_id: CaseId) -> dict[Agency, AnswerStatus]:
         """How each agency's last answer stood."""
-        rows = await self._all(select(tables.standing).where(tables.standing.c.case_id == case_id))
+        rows = await self._all(STANDINGS, case=case_id)
         return {Agency[row.agency]: AnswerStatus[row.status] for row in rows}
 
     async def note(self, case_id: CaseId, statuses: Mapping[Agency, AnswerStatus], now: datetime) -> bool:
@@ -756,8 +770,7 @@ class Cases:
         """Whether this proof comes for the first time, to any worker. Raises OSError when nobody can tell."""
         proof = tables.proof
         try:
-            async with self._engine.begin() as connection:
-                first = await self._insert_unless_there(connection, proof, hash=hash_, kept_until=kept_until)
+            first = await self._kept_first(hash_, kept_until)
             if now >= self._sweep_proofs_at:
                 self._sweep_proofs_at = now + SWEEP_EVERY
                 # Two workers that sweep leave each other's rows alone, so that neither waits.
@@ -766,21 +779,31 @@ class Cases:
                     await connection.execute(
                         delete(proof).where(proof.c.hash.in_(old.with_for_update(skip_locked=True)))
                     )
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise OSError(type(error).__name__) from error
         return first
 
+    async def _kept_first(self, hash_: str, kept_until: datetime) -> bool:
+        if self._engine.dialect.name != "sqlite":
+            async with self._engine.begin() as connection:
+                return await self._insert_unless_there(connection, tables.proof, hash=hash_, kept_until=kept_until)
+        # One statement is a transaction of its own: said to the driver, it is one hand-over and not seven.
+        async with self._engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            done = await driver.execute(KEEP_PROOF, (hash_, _INSTANT(kept_until)))
+            return bool(done.rowcount)
+
     # ------------------------------------------------------------ mechanics
 
-    async def _first(self, statement: Any) -> Row[Any] | None:
-        return next(iter(await self._all(statement)), None)
+    async def _first(self, statement: Any, **values: Any) -> Row[Any] | None:
+        return next(iter(await self._all(statement, **values)), None)
 
-    async def _all(self, statement: Any) -> Sequence[Row[Any]]:
+    async def _all(self, statement: Any, **values: Any) -> Sequence[Row[Any]]:
         if self._here is not None:
-            with suppress(OperationalError), self._here.connect() as connection:  # busy: wait for it in its thread
-                return connection.execute(statement).all()
+            with suppress(OperationalError):  # busy: wait for it in its thread
+                return self._here.rows(statement, values)
         async with self._reader.connect() as connection:
-            return (await connection.execute(statement)).all()
+            return (await connection.execute(statement, values)).all()
 
     def _insert(self, table: Any) -> Any:
         return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
@@ -788,24 +811,6 @@ class Cases:
     async def _insert_unless_there(self, connection: AsyncConnection, table: Any, **values: Any) -> bool:
         done = await connection.execute(self._insert(table).values(values).on_conflict_do_nothing())
         return bool(done.rowcount)
-
-
-def _reading_here(engine: AsyncEngine) -> Engine | None:
-    """For a SQLite file, one connection that reads where it is asked, without a thread.
-
-    Handing a statement to a thread and its rows back costs ten times what reading them does. With a write-ahead log
-    no writer keeps a reader waiting; whatever else might, it does not wait here.
-    """
-    if engine.dialect.name != "sqlite" or not engine.url.database or engine.url.database == ":memory:":
-        return None
-    here = create_engine(
-        engine.url.set(drivername="sqlite+pysqlite"),
-        poolclass=StaticPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args={"check_same_thread": False, "timeout": 0},
-    )
-    event.listen(here, "connect", lambda connection, _entry: connection.execute("PRAGMA query_only=ON").close())
-    return here
 
 
 def _sqlite_connected(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from html import escape
 from typing import Final
 
@@ -71,19 +72,24 @@ def request(operation: str, scheme: PensionScheme, person: str, request_id: str,
 # ---------------------------------------------------------------- the wire
 
 
+# The encoding is fixed, so that no declaration in a message can hide a document type from who looks for its bytes.
+_PARSER: Final = etree.XMLParser(
+    encoding="utf-8", resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False
+)
+_TOO_DEEP: Final = etree.XPath(f"boolean({'/*' * (DEEPEST + 1)})")
+
+
 def envelope(body: bytes) -> etree._Element:
     """Root of an XML message without any document type, so without entities; `Unreadable` for everything else."""
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise Unreadable("DOCUMENT_TYPE")
-    # The encoding is fixed, so that no declaration in the message can hide a document type from the line above.
-    parser = etree.XMLParser(encoding="utf-8", resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False)
     try:
-        root = etree.fromstring(body, parser)
+        root = etree.fromstring(body, _PARSER)
     except (etree.LxmlError, ValueError) as error:
         raise Unreadable("NOT_XML") from error
     if root.getroottree().docinfo.internalDTD is not None:
         raise Unreadable("DOCUMENT_TYPE")
-    if root.xpath(f"boolean({'/*' * (DEEPEST + 1)})"):
+    if _TOO_DEEP(root):
         raise Unreadable("TOO_DEEP")
     return root
 
@@ -92,7 +98,7 @@ def _children(element: etree._Element, namespace: str) -> dict[str, etree._Eleme
     """Child elements of the namespace by local name. The same name twice could be read two ways: `Unreadable`."""
     found: dict[str, etree._Element] = {}
     for child in element.iterchildren(f"{{{namespace}}}*"):
-        name = etree.QName(child).localname
+        name = child.tag[len(namespace) + 2 :]
         if name in found:
             raise Unreadable("UNKNOWN_SHAPE")
         found[name] = child
@@ -120,9 +126,18 @@ def _spelt(element: etree._Element | None) -> tuple[object, ...]:
     return (element.get(f"{{{ID}}}objectType"), *((child.tag, _text(child)) for child in element))
 
 
-def _said(body: bytes, sent: bytes, operation: str) -> Mapping[str, etree._Element]:
+@lru_cache(maxsize=64)
+def _parties(operation: str, scheme: PensionScheme) -> tuple[tuple[object, ...], ...]:
+    """Who asks and what is asked, as every request for it says."""
+    root = etree.fromstring(request(operation, scheme, "", "", None))
+    header = _children(_only(root, SOAP, "Header"), XRD)
+    return tuple(_spelt(header[name]) for name in ("client", "service"))
+
+
+def _said(
+    body: bytes, sent: bytes, operation: str, scheme: PensionScheme, request_id: str
+) -> Mapping[str, etree._Element]:
     """Elements of a response that answers exactly the bytes sent; a SOAP fault is `Unavailable`."""
-    asked_header = _children(_only(etree.fromstring(sent), SOAP, "Header"), XRD)
     root = envelope(body)
     if root.tag != f"{{{SOAP}}}Envelope":
         raise Unreadable("UNKNOWN_SHAPE")
@@ -130,8 +145,8 @@ def _said(body: bytes, sent: bytes, operation: str) -> Mapping[str, etree._Eleme
     if f"{{{SOAP}}}Fault" in {child.tag for child in content}:
         raise Unavailable("AGENCY_ERROR")
     header = _children(_only(root, SOAP, "Header"), XRD)
-    guard.same_request(_text(header["id"]) if "id" in header else None, _text(asked_header["id"]))
-    if any(_spelt(header.get(name)) != _spelt(asked_header[name]) for name in ("client", "service")):
+    guard.same_request(_text(header["id"]) if "id" in header else None, request_id)
+    if tuple(_spelt(header.get(name)) for name in ("client", "service")) != _parties(operation, scheme):
         raise Mismatch("OTHER_REQUEST")
     seal = header.get("requestHash")
     digest = base64.b64encode(hashlib.sha512(sent).digest()).decode()
@@ -316,7 +331,7 @@ async def _heard(
         request_id=request_id,
         deadline=deadline,
     )
-    reader = _Reader(_said(guard.facts(reply, asked.person, "text/xml"), sent, operation))
+    reader = _Reader(_said(guard.facts(reply, asked.person, "text/xml"), sent, operation, scheme, request_id))
     return reader, _opened(reader, scheme, asked.person), request_id
 
 

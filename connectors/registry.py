@@ -7,10 +7,10 @@ checked here to hash to the sector identifier beside it, and the only one that i
 
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -185,6 +185,8 @@ class FamilyRegister:
     appointments: tuple[Appointment, ...]
     disputes: tuple[Dispute, ...]
     protection_orders: tuple[ProtectionOrder, ...] = ()
+    worked_out: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What follows from all this and was asked for before. A register with a change has none."""
 
 
 @dataclass(frozen=True, slots=True)

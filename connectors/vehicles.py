@@ -5,6 +5,7 @@ vehicles, released liens and paid fines for a year, and may fall behind: one old
 """
 
 import asyncio
+import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 import sqlalchemy as sa
 from msgspec import Meta, Struct
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -134,6 +136,8 @@ class WireRelief(Struct, frozen=True):
     rate_percent: Annotated[int, Meta(ge=0, le=100)] | None = None
 
 
+STATE: Final = sa.select(REPLICA_STATE)
+
 _Wire = TypeVar("_Wire", bound=WireVehicle | WireLien | WireFine | WireBoat | WireRelief)
 
 READ_BY: Final[Mapping[str, tuple[sa.Column[Any], ...]]] = {
@@ -172,7 +176,8 @@ def replica(url: str, *, timeout_s: float = 2.5) -> AsyncEngine:
         return create_async_engine(
             url, pool_timeout=timeout_s, connect_args={"server_settings": settings, "timeout": timeout_s}
         )
-    engine = create_async_engine(url, pool_timeout=timeout_s)
+    # A question ends its own transaction; a roll-back on its return would be one more hand-over to the driver's thread.
+    engine = create_async_engine(url, pool_timeout=timeout_s, pool_reset_on_return=None)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def read_only(connection: Any, _record: object) -> None:
@@ -186,34 +191,58 @@ def replica(url: str, *, timeout_s: float = 2.5) -> AsyncEngine:
     return engine
 
 
+Rows = Sequence[Mapping[str, Any]]
+
+
 @dataclass(slots=True)
 class _Reading:
     """One question to the replica, that can be stopped from outside while a statement runs."""
 
     engine: AsyncEngine
+    tables: Sequence[sa.Table]
+    owners: Sequence[SectorId]
+    coordinates: frozenset[str]
     stopped: bool = False
 
-    async def rows(self, statements: Sequence[sa.Select[Any]]) -> list[Sequence[sa.RowMapping]]:
+    async def rows(self) -> list[Rows]:
         async with self.engine.connect() as connection:
+            if connection.dialect.name != "sqlite":
+                asked = (of_owners(table, self.owners, self.coordinates) for table in self.tables)
+                return [_named(await connection.execute(statement)) for statement in (STATE, *asked)]
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            if hasattr(driver, "set_progress_handler"):
-                await driver.set_progress_handler(lambda: self.stopped, STEPS_BETWEEN_LOOKS)
-            return [(await connection.execute(statement)).mappings().all() for statement in statements]
+            try:
+                # All statements in one hand-over to the driver's thread; aiosqlite has no public way for that.
+                read: list[Rows] = await driver._execute(lambda: self._read(driver._conn))  # noqa: SLF001
+            except BaseException:
+                await connection.invalidate()  # nobody else waits for what it may still be at
+                raise
+            return read
 
-    async def within(self, statements: Sequence[sa.Select[Any]], timeout_s: float) -> list[Sequence[sa.RowMapping]]:
-        """Rows of all statements, from one moment. Raises `Unavailable`.
+    def _read(self, connection: sqlite3.Connection) -> list[Rows]:
+        connection.set_progress_handler(lambda: self.stopped, STEPS_BETWEEN_LOOKS)
+        connection.execute("BEGIN")
+        try:
+            read = [_dicts(connection.execute(_state_spelled()))]
+            for table in self.tables:
+                statement = _of_owners_spelled(table, self.coordinates, len(self.owners))
+                read.append(_dicts(connection.execute(statement, self.owners)))
+            return read
+        finally:
+            connection.execute("ROLLBACK")
 
-        A statement in SQLite runs in a thread that no cancellation reaches, and SQLAlchemy waits for it. An interrupt
-        is lost where the statement has not begun, so it looks for itself whether it is still wanted. asyncpg cancels on
-        the server by itself.
+    async def within(self, timeout_s: float) -> list[Rows]:
+        """Rows of the replica's state and of all tables, from one moment. Raises `Unavailable`.
+
+        A statement in SQLite runs in a thread that no cancellation reaches. An interrupt is lost where the statement
+        has not begun, so it looks for itself whether it is still wanted. asyncpg cancels on the server by itself.
         """
-        task = asyncio.create_task(self.rows(statements))
+        task = asyncio.create_task(self.rows())
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(task)
         except TimeoutError as error:
             raise Unavailable("TIMEOUT") from error
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise Unavailable("AGENCY_ERROR") from error
         finally:
             self.stopped = True
@@ -241,10 +270,35 @@ def _of_owners(table: sa.Table, coordinates: frozenset[str]) -> sa.Select[Any]:
     columns = [column for column in table.c if column not in _WITHHELD or column in readable]
     numbered = sa.select(*columns, place).where(table.c.owner.in_(sa.bindparam("owners", expanding=True))).subquery()
     names = [numbered.c[column.name] for column in columns]
-    return sa.select(*names).where(numbered.c.place_ <= guard.RECORD_LIMIT + 1)
+    return sa.select(*names).where(numbered.c.place_ <= sa.literal_column(str(guard.RECORD_LIMIT + 1)))
 
 
-def freshness(rows: Sequence[sa.RowMapping], now: datetime) -> datetime:
+@lru_cache(maxsize=256)
+def _of_owners_spelled(table: sa.Table, coordinates: frozenset[str], owners: int) -> str:
+    """The statement in SQLite's words, with a mark for each owner and for nothing else."""
+    return _spelled(_of_owners(table, coordinates).params(owners=[""] * owners))
+
+
+@lru_cache(maxsize=1)
+def _state_spelled() -> str:
+    return _spelled(STATE)
+
+
+def _spelled(statement: sa.Select[Any]) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True}))
+
+
+def _dicts(cursor: sqlite3.Cursor) -> Rows:
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def _named(result: sa.CursorResult[Any]) -> Rows:
+    # SQLAlchemy's names of columns are of a class of their own, which msgspec takes for no text.
+    return [{str(name): value for name, value in row.items()} for row in result.mappings()]
+
+
+def freshness(rows: Rows, now: datetime) -> datetime:
     """Give the moment the replica holds for. Raises `Unavailable` where it is no answer."""
     if len(rows) != 1 or rows[0]["schema_version"] != SCHEMA_VERSION or not isinstance(rows[0]["replicated_at"], str):
         raise Unavailable("REPLICA_UNKNOWN")
@@ -254,9 +308,9 @@ def freshness(rows: Sequence[sa.RowMapping], now: datetime) -> datetime:
     return replicated_at
 
 
-def by_owner(rows: Sequence[sa.RowMapping], owners: frozenset[SectorId]) -> Mapping[str, list[sa.RowMapping]]:
+def by_owner(rows: Rows, owners: frozenset[SectorId]) -> Mapping[str, list[Mapping[str, Any]]]:
     """Rows by the owner each names itself. Raises `Mismatch` for a row of somebody who was not asked about."""
-    found: defaultdict[str, list[sa.RowMapping]] = defaultdict(list)
+    found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["owner"] not in owners:
             raise Mismatch("OTHER_PERSON")
@@ -264,19 +318,18 @@ def by_owner(rows: Sequence[sa.RowMapping], owners: frozenset[SectorId]) -> Mapp
     return found
 
 
-def wire(rows: Sequence[sa.RowMapping], shape: type[_Wire]) -> list[_Wire]:
+def wire(rows: Rows, shape: type[_Wire]) -> list[_Wire]:
     """Rows as wire values: every type, day, amount and code checked."""
     guard.within_limit(len(rows))
     try:
-        # SQLAlchemy's names of columns are of a class of their own, which msgspec takes for no text
-        return [msgspec.convert({str(name): value for name, value in row.items()}, shape) for row in rows]
+        return [msgspec.convert(row, shape) for row in rows]
     except msgspec.ValidationError as error:
         raise Unreadable("UNKNOWN_SHAPE") from error
 
 
 # ---------------------------------------------------------------- rows to values
 
-Held = Mapping[sa.Table, Sequence[sa.RowMapping]]
+Held = Mapping[sa.Table, Rows]
 """One person's rows of each table that was read; a table that may not be read is absent."""
 
 
@@ -430,9 +483,7 @@ def _connector(
 ) -> Connector[_Section]:
     desk = Desk(Agency.VEHICLES, SOURCE, clock)
 
-    async def one(
-        asked: Asked, owners: frozenset[SectorId], reading: Awaitable[list[Sequence[sa.RowMapping]]]
-    ) -> Answered[_Section]:
+    async def one(asked: Asked, owners: frozenset[SectorId], reading: Awaitable[list[Rows]]) -> Answered[_Section]:
         state, *rows = await reading
         as_of = freshness(state, asked.now)
         held = {
@@ -449,9 +500,7 @@ def _connector(
         if not wanted:
             return [desk.not_asked(unknown) for _ in many]
         owners = frozenset(asked.person for asked in many)
-        statements: list[sa.Select[Any]] = [sa.select(REPLICA_STATE)]
-        statements += [of_owners(table, sorted(owners), many[0].coordinates) for table in wanted]
-        reading = asyncio.ensure_future(_Reading(engine).within(statements, timeout_s))
+        reading = asyncio.ensure_future(_Reading(engine, wanted, sorted(owners), many[0].coordinates).within(timeout_s))
         return await asyncio.gather(
             *(
                 settled(

@@ -76,13 +76,16 @@ class Claim:
 
 
 def succession(register: FamilyRegister) -> Succession | None:
-    """The succession of the register's person; None while they live."""
+    """The succession of the register's person; None while they live. Worked out once: every question needs it often."""
     person = person_of(register)
     opened = opened_on(person)
     if opened is None:
         return None
-    kin = {subject: _kin(relative, register) for subject, relative in register.persons.items()}
-    return Succession(register, heirs(Family(person.subject, opened, kin)))
+    shares: tuple[HeirShare, ...] | None = register.worked_out.get("heirs")
+    if shares is None:
+        kin = {subject: _kin(relative, register) for subject, relative in register.persons.items()}
+        shares = register.worked_out["heirs"] = heirs(Family(person.subject, opened, kin))
+    return Succession(register, shares)
 
 
 def person_of(register: FamilyRegister) -> RegisteredPerson:

@@ -84,6 +84,8 @@ class House:
     """Without one no official is on duty."""
     limits: Limits = field(default_factory=Limits)
     changes: Changes = field(default_factory=Changes)
+    coordinates: dict[Any, frozenset[Coordinate]] = field(default_factory=dict, compare=False, repr=False)
+    """Sets that follow from `disclosed`, once somebody has asked for them."""
 
     def sealed(self, body: bytes, name: str) -> bytes:
         """An agency's answer as our store keeps it."""

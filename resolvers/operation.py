@@ -491,7 +491,7 @@ def _task(context: Context, person: PersonId | None, regions: Collection[Region]
 
 
 def _greatest(context: Context, coordinates: Iterable[Coordinate]) -> str | None:
-    found = [context.house.disclosed[c].sensitivity for c in coordinates if c in context.house.disclosed]
+    found = {context.house.disclosed[c].sensitivity for c in coordinates if c in context.house.disclosed}
     greatest: Sensitivity | None = max(found, default=None)
     return greatest.name if greatest else None
 

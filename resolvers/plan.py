@@ -33,7 +33,7 @@ from graphql.language.ast import BooleanValueNode, ConstDirectiveNode, Directive
 
 from auth.policy import About, Need
 from resolvers.documents import Document
-from schema.disclosure import INHERITS, Disclosed
+from schema.disclosure import INHERITS, Agency, Disclosed
 from schema.scalars import Coordinate
 
 
@@ -49,6 +49,8 @@ class Region(Enum):
     MANDATE = "MandatePayload"
     UPDATE = "CaseUpdate"
 
+    __hash__ = object.__hash__  # as Agency
+
 
 class Part(Enum):
     """Whose datum, seen from the region. Values are the words of the access log."""
@@ -58,6 +60,8 @@ class Part(Enum):
     PARENT = "parent"
     HOLDER = "holder"
     SELF = "self"
+
+    __hash__ = object.__hash__  # as Agency
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Plan:
     compiled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """Projections of its selections (resolvers/execution.py), by type and nodes: none depends on who asks."""
     asked: dict[Any, frozenset[Coordinate]] = field(default_factory=dict, compare=False, repr=False)
+    of_agencies: dict[Any, frozenset[Coordinate]] = field(default_factory=dict, compare=False, repr=False)
     needed: dict[Any, list[tuple[Read, Need]]] = field(default_factory=dict, compare=False, repr=False)
 
     def coordinates(self, region: Region, part: Part | None = None) -> frozenset[Coordinate]:
@@ -100,6 +105,17 @@ class Plan:
         if found is None:
             found = self.asked[region, part] = frozenset(
                 read.coordinate for read in self.reads.get(region, ()) if part is None or read.part is part
+            )
+        return found
+
+    def of_agency(self, region: Region, agency: Agency) -> frozenset[Coordinate]:
+        """The coordinates of a region that say themselves that they are the agency's."""
+        found = self.of_agencies.get((region, agency))
+        if found is None:
+            found = self.of_agencies[region, agency] = frozenset(
+                read.coordinate
+                for read in self.reads.get(region, ())
+                if not read.inherited and read.disclosed is not None and read.disclosed.agency is agency
             )
         return found
 

@@ -159,7 +159,12 @@ async def _fetched(context: Context, hand: Hand, agency: Agency) -> Any:
 def section_fields(house: House, connector: Connector[Any]) -> frozenset[Coordinate]:
     """The section's own fields besides the answer."""
     name = connector.section.__name__
-    return frozenset(c for c in house.disclosed if c.startswith(f"{name}.") and c != f"{name}.answer")
+    found = house.coordinates.get(name)
+    if found is None:
+        found = house.coordinates[name] = frozenset(
+            c for c in house.disclosed if c.startswith(f"{name}.") and c != f"{name}.answer"
+        )
+    return found
 
 
 def _readable(
@@ -167,7 +172,7 @@ def _readable(
 ) -> frozenset[Coordinate]:
     """What may be read of the agency: what the document asks, and what a status or a summary is made from."""
     asked = context.plan.coordinates(hand.region)
-    wanted = {c for c in asked if _agency_of(context, c) is agency}
+    wanted = context.plan.of_agency(hand.region, agency)
     shown = hand.shown.allowed(Part.PERSON) & wanted
     behind: set[Coordinate] = set()
     if (
@@ -177,7 +182,7 @@ def _readable(
     ):
         behind |= lists
     if "EstateCase.summary" in shown_summary(hand):
-        behind |= {c for c in SUMMARY_READS if _agency_of(context, c) is agency} | lists
+        behind |= _behind_summary(context.house, agency) | lists
     return shown | permitted(context, hand, behind - wanted) | (behind & shown)
 
 
@@ -197,9 +202,14 @@ def _of(context: Context, coordinate: Coordinate) -> Disclosed | None:
     return context.house.disclosed.get(coordinate)
 
 
-def _agency_of(context: Context, coordinate: Coordinate) -> Agency | None:
-    said = _of(context, coordinate)
-    return said.agency if said else None
+def _behind_summary(house: House, agency: Agency) -> frozenset[Coordinate]:
+    """What a summary reads of the agency."""
+    found = house.coordinates.get(agency)
+    if found is None:
+        found = house.coordinates[agency] = frozenset(
+            c for c in SUMMARY_READS if (said := house.disclosed.get(c)) and said.agency is agency
+        )
+    return found
 
 
 def _question(context: Context, hand: Hand, agency: Agency, readable: frozenset[Coordinate]) -> Asked:

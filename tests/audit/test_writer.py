@@ -18,13 +18,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from audit.entry import Access, leaf_hash
+from audit.entry import Access, leaf_hash, selection
 from audit.keys import Keys
 from audit.reading import DamageError
 from audit.store import StoreError
 from audit.verifying import verify
 from audit.writer import AccessLog, LogUnavailable, Settings, signed_part
 from schema.identifiers import CaseId, PersonId
+from schema.scalars import Coordinate
 
 IMPATIENT = Settings(gather_s=0.0, commit_limit_s=2.0, retry_s=0.02, busy_ms=100)
 WITHIN_S = 20
@@ -55,6 +56,16 @@ async def indexes(url: str) -> list[int]:
         found = (await connection.execute(text("SELECT leaf_index FROM leaf ORDER BY leaf_index"))).scalars().all()
     await engine.dispose()
     return list(found)
+
+
+async def on_commit(log: AccessLog, noted: Callable[[], None]) -> None:
+    """Have every commit of the writer's present connection noted: SQLite's own word, or SQLAlchemy's."""
+    assert log._connection is not None
+    if log._connection.dialect.name == "postgresql":
+        event.listen(log._engine.sync_engine, "commit", lambda _connection: noted())
+        return
+    driver: Any = (await log._connection.get_raw_connection()).driver_connection
+    await driver.set_trace_callback(lambda statement: noted() if statement == "COMMIT" else None)
 
 
 async def test_a_receipt_names_the_entry_its_place_and_what_the_log_signed(
@@ -127,7 +138,7 @@ async def test_the_entry_is_in_the_store_when_the_receipt_arrives(
     order: list[str] = []
     async with AccessLog.open(sqlite_url, keys, clock) as log:
         await log.append([access()])
-        event.listen(log._engine.sync_engine, "commit", lambda _connection: order.append("commit"))
+        await on_commit(log, lambda: order.append("commit"))
 
         for _ in range(20):
             (receipt,) = await log.append([access()])
@@ -171,16 +182,37 @@ async def test_no_receipt_arrives_while_the_commit_is_held_up(
     await other.dispose()
 
 
+async def test_a_commit_to_sqlite_is_one_hand_over_to_its_thread(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs more than the statement that it carries, so a statement of its own for anything is noticed here."""
+    handed: list[object] = []
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        await log.append([access()])
+        assert log._connection is not None
+        driver: Any = (await log._connection.get_raw_connection()).driver_connection
+        straight = driver._execute
+        monkeypatch.setattr(driver, "_execute", lambda work: (handed.append(work), straight(work))[1])
+
+        nothing: frozenset[str] = frozenset()
+        new = selection("5c" * 32, [Coordinate("Vehicle.plate")])
+        another = access(subject="somebody-new", selection=new, disclosed=nothing, null=nothing, withheld=nothing)
+        await log.append([access(), another])
+
+        assert len(handed) == 1
+        assert (await log.reading.verify()).entries == 3
+
+
 async def test_those_who_wait_together_share_few_commits(url: str, keys: Keys, clock: Clock, access: Accesses) -> None:
-    commits: list[object] = []
+    commits: list[str] = []
     async with AccessLog.open(url, keys, clock) as log:
         await log.append([access()])
-        event.listen(log._engine.sync_engine, "commit", commits.append)
+        await on_commit(log, lambda: commits.append("commit"))
 
         receipts = await asyncio.gather(*(log.append([access()]) for _ in range(64)))
 
     assert len({receipt.entry_id for (receipt,) in receipts}) == 64
-    assert len(commits) <= 2
+    assert 1 <= len(commits) <= 2
 
 
 async def test_a_full_batch_does_not_wait_for_more(sqlite_url: str, keys: Keys, clock: Clock, access: Accesses) -> None:
@@ -194,10 +226,10 @@ async def test_a_full_batch_does_not_wait_for_more(sqlite_url: str, keys: Keys, 
 async def test_a_call_larger_than_a_batch_is_one_transaction(
     sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
 ) -> None:
-    commits: list[object] = []
+    commits: list[str] = []
     async with AccessLog.open(sqlite_url, keys, clock, Settings(gather_entries=4)) as log:
         await log.append([access()])
-        event.listen(log._engine.sync_engine, "commit", commits.append)
+        await on_commit(log, lambda: commits.append("commit"))
 
         receipts = await log.append([access()] * 50)
 
@@ -414,6 +446,9 @@ async def test_a_read_only_store_refuses_and_recovers(
         def begin(connection: Any) -> None:
             connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only[0] else 'OFF'}")
 
+        assert log._connection is not None
+        driver: Any = (await log._connection.get_raw_connection()).driver_connection
+        await driver.execute("PRAGMA query_only=ON")
         read_only[0] = True
         assert "attempt to write a readonly database" in await refused(log.append([access()]))
         assert not log.healthy

@@ -5,15 +5,28 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from cases import tables
-from cases.store import CaseRecord, Cases, Evidence, GiverEndedError, Grant, KeyReusedError, MandateRecord, Request
+from cases.here import Here
+from cases.store import (
+    CASE,
+    CaseRecord,
+    Cases,
+    Evidence,
+    GiverEndedError,
+    Grant,
+    KeyReusedError,
+    MandateRecord,
+    Request,
+)
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
 from schema.disclosure import Agency, Sensitivity
@@ -441,3 +454,24 @@ async def test_on_sqlite_a_commit_is_synced_and_references_are_checked(cases: Ca
     else:
         async with cases._engine.connect() as connection:
             assert (await connection.execute(text("show synchronous_commit"))).scalar_one() == "on"
+
+
+# ---------------------------------------------------------------- reading where it is asked
+
+
+async def test_what_reads_here_reads_on_after_an_error_and_sees_what_others_wrote(tmp_path: Path) -> None:
+    async with Cases.opened(f"sqlite+aiosqlite:///{tmp_path}/cases.db") as cases:
+        here = cases._here
+        assert here is not None
+        assert here.rows(select(tables.case), {}) == []
+        with pytest.raises(OperationalError):
+            here.rows(text("select * from nothing"), {})
+
+        case = await opened(cases)
+
+        assert [row.id for row in here.rows(CASE, {"id": case.id})] == [case.id]
+
+
+async def test_a_database_in_memory_and_one_that_is_served_are_not_read_here(postgres_url: str) -> None:
+    assert Here.of(create_async_engine("sqlite+aiosqlite:///:memory:")) is None
+    assert Here.of(create_async_engine(postgres_url)) is None

@@ -1,7 +1,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -122,13 +122,20 @@ class Replica:
         return await connector.fetch([question(person, *ALL, **more) for person in people or (ME,)])
 
 
+def on_statement(engine: AsyncEngine, noted: Callable[[str], object]) -> None:
+    """Have each statement of the engine's connections noted: SQLite's own word, or SQLAlchemy's."""
+    if engine.dialect.name == "postgresql":
+        sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *said: noted(said[2]))
+        return
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def trace(connection: Any, _record: object) -> None:
+        connection.run_async(lambda driver: driver.set_trace_callback(noted))
+
+
 async def replica_at(writer_url: str, reader_url: str) -> AsyncIterator[Replica]:
     replica = Replica(create_async_engine(writer_url), vehicles.replica(reader_url), [])
-
-    @sa.event.listens_for(replica.reader.sync_engine, "before_cursor_execute")
-    def note(*arguments: Any) -> None:
-        replica.statements.append(arguments[2])
-
+    on_statement(replica.reader, replica.statements.append)
     yield replica
     await replica.reader.dispose()
     await replica.writer.dispose()
@@ -392,13 +399,32 @@ async def test_a_slow_statement_in_postgresql_is_cancelled_on_the_server(postgre
             await connection.rollback()
 
 
+async def test_a_question_to_sqlite_is_one_hand_over_to_its_thread(
+    sqlite: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs more than the statement that it carries."""
+    await sqlite.write(ROWS)
+    await sqlite.estate()
+    async with sqlite.reader.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+    handed: list[object] = []
+    straight = driver._execute
+    monkeypatch.setattr(driver, "_execute", lambda work: (handed.append(work), straight(work))[1])
+
+    [answered] = await sqlite.estate()
+
+    assert seen(answered) == (AnswerStatus.COMPLETE, [])
+    assert len(handed) == 1
+
+
 async def test_who_stops_asking_stops_the_statement(sqlite: Replica) -> None:
     await sqlite.write(ROWS)
     columns = ", ".join(f"NULL AS {column.name}" for column in vehicles.FINE.c)
     await sqlite.run("DROP TABLE fine", f"CREATE VIEW fine AS SELECT {columns} WHERE ({ENDLESS}) > 0")
-    started = asyncio.Event()
-    sa.event.listen(
-        sqlite.reader.sync_engine, "before_cursor_execute", lambda *said: "FROM fine" in said[2] and started.set()
+    started, loop = asyncio.Event(), asyncio.get_running_loop()
+    on_statement(
+        sqlite.reader,
+        lambda statement: loop.call_soon_threadsafe(started.set) if "FROM fine" in statement else None,
     )
     asking = asyncio.ensure_future(sqlite.estate(timeout_s=600))
     await started.wait()

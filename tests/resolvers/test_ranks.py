@@ -205,3 +205,18 @@ def test_a_declaration_of_absence_opens_a_succession_once_it_is_final(policies: 
     assert authority.claims(CaseKind.ESTATE, pending, WIFE) == ()
     found = power(opened, WIFE, MandateRole.HEIR, DISCOVERY)
     assert (found.facts.missing, found.entering(policies).shows) == (True, True)
+
+
+def test_heirs_are_worked_out_once_for_a_register_and_anew_for_one_with_a_change() -> None:
+    first = authority.succession(ESTATE)
+    assert first is not None
+    assert first.share_of(WIFE) is not None
+    again = authority.succession(ESTATE)
+    assert again is not None
+    assert again.shares is first.shares
+
+    without = {person: found for person, found in ESTATE.persons.items() if person != WIFE}
+    marriages = tuple(each for each in ESTATE.marriages if WIFE not in {each.a, each.b})
+    alone = authority.succession(replace(ESTATE, persons=without, marriages=marriages))
+    assert alone is not None
+    assert alone.share_of(WIFE) is None
