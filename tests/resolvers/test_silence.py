@@ -25,7 +25,7 @@ QUESTIONS = {
 OPEN = "mutation ($input: OpenEstateCaseInput!) { openEstateCase(input: $input) { case { id } refusal { code } } }"
 
 
-VALUE = re.compile(r"[xX]?'(?:[^']|'')*'|\bNULL\b|\b\d+\b")
+VALUE = re.compile(r"[xX]?'(?:[^']|'')*'|\bNULL\b|-?\b\d+\b")
 
 
 @asynccontextmanager
