@@ -34,7 +34,9 @@ class Plain:
     @property
     def selection(self) -> str:
         """Of every field of a record."""
-        return " ".join(f"{name} {{ code name }}" if kind == "Institution!" else name for name, kind in self.fields.items())
+        return " ".join(
+            f"{name} {{ code name }}" if kind == "Institution!" else name for name, kind in self.fields.items()
+        )
 
     @property
     def types(self) -> str:
@@ -78,7 +80,8 @@ PLAIN = (
         "scheme": "String!", "member": "String!", "receiving": "Boolean", "contributionMonths": "Int",
         "monthlyPension": "Int", "overpaidAfterDeath": "Int", "loan": "String!", "loanOutstanding": "Int",
     }, 4, lambda n: {
-        "scheme": ("NPS", "GEPS", "TP", "MILITARY")[n % 4], "member": ("YES", "UNKNOWN")[n % 2], "receiving": n % 2 == 0,
+        "scheme": ("NPS", "GEPS", "TP", "MILITARY")[n % 4], "member": ("YES", "UNKNOWN")[n % 2],
+        "receiving": n % 2 == 0,
         "contributionMonths": n % 480, "monthlyPension": 900_000 + n, "overpaidAfterDeath": None, "loan": "NO",
         "loanOutstanding": n if n % 3 else None,
     }),
@@ -148,7 +151,9 @@ class State:
 @lru_cache(maxsize=64)
 def said(agency: Plain, leaves: int) -> bytes:
     """The whole response."""
-    body = json.dumps({"data": {agency.holds: agency.records(leaves)}}, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(
+        {"data": {agency.holds: agency.records(leaves)}}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
     return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -118,7 +118,7 @@ class Slice:
 def loaded(
     port: int, pid: int, waiting: int, seconds: float, made: Callable[[], bytes], right: Callable[[bytes], bool]
 ) -> Slice:
-    """Keep so many waiting for so long. Every answer is looked at; CPU counts from the first question to the last answer."""
+    """Keep so many waiting for so long. Every answer is looked at; CPU counts from first question to last answer."""
     return uvloop.run(_loaded(port, pid, waiting, seconds, made, right))
 
 

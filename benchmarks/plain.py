@@ -1,5 +1,7 @@
-"""onestop with six plain JSON agencies in place of its own six, for comparing it with gateways: the same server, token
-check, case, family register, plan, rulings, execution, witness and access log; only the agencies' protocols are not.
+"""onestop with six plain JSON agencies in place of its own six, for comparing it with gateways.
+
+Server, token check, case, family register, plan, rulings, execution, witness and access log are the program's own; only
+the agencies' protocols are not.
 
 `python benchmarks/plain.py <any command of onestop>`; BENCH_PORTS has the agencies' ports
 (benchmarks/agencies.py). BENCH_LOG=off leaves out the log's append, to see what it costs; nothing else.
@@ -287,10 +289,15 @@ async def _not_written(_log: AccessLog, _accesses: Sequence[Any]) -> Sequence[An
     return ()
 
 
-if __name__ == "__main__":
-    for name, stand_in in STANDING_IN.items():
+def stand_in() -> None:
+    """From now on the program is made with the plain agencies."""
+    for name, made in STANDING_IN.items():
         own = getattr(program, name)
-        setattr(program, name, SimpleNamespace(**{**vars(own), "estate": stand_in}))
+        setattr(program, name, SimpleNamespace(**{**vars(own), "estate": made}))
+
+
+if __name__ == "__main__":
+    stand_in()
     if os.environ.get("BENCH_LOG") == "off":
         AccessLog.append = _not_written  # type: ignore[method-assign]
     app.main()

@@ -1,4 +1,4 @@
-"""The servers that are measured: each is started, asked once whether it answers rightly, and ended by its process id."""
+"""The servers that are measured: how each is started, asked, and ended by its process id."""
 
 import hashlib
 import json
@@ -48,7 +48,9 @@ def running(command: list[str], env: Mapping[str, str], log: Path, **more: Any) 
     """A child that ends with the block."""
     with (
         log.open("w") as out,
-        subprocess.Popen(command, env={**os.environ, **env}, stderr=out, stdin=subprocess.PIPE, text=True, **more) as child,
+        subprocess.Popen(
+            command, env={**os.environ, **env}, stderr=out, stdin=subprocess.PIPE, text=True, **more
+        ) as child,
     ):
         try:
             yield child
@@ -73,7 +75,7 @@ class Agencies:
         """What they answer from now on."""
         body = json.dumps({"leaves": leaves, "delay_ms": delay_ms}).encode()
         url = f"http://127.0.0.1:{self.ports['LAND']}/state"
-        urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=10).close()  # noqa: S310
+        urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=10).close()
 
 
 @contextmanager
@@ -151,7 +153,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-PEER_NAMES = ("Apollo Gateway", "Hive Gateway", "GraphQL Yoga", "Yoga with JIT", "Mercurius with JIT", "plain Strawberry")
+PEER_NAMES = (
+    "Apollo Gateway",
+    "Hive Gateway",
+    "GraphQL Yoga",
+    "Yoga with JIT",
+    "Mercurius with JIT",
+    "plain Strawberry",
+)
 
 
 @contextmanager
@@ -171,8 +180,8 @@ def peer(name: str, about: Path, supergraph: Path, folder: Path, question: str) 
         "Yoga with JIT": [node, "yoga.mjs"],
         "Mercurius with JIT": [node, "mercurius.mjs"],
         "plain Strawberry": [
-            sys.executable, "-m", "uvicorn", "--app-dir", str(PEERS), *listening, "--loop", "uvloop", "--http", "httptools",
-            "--no-access-log", "--log-level", "warning", "strawberry_app:app",
+            sys.executable, "-m", "uvicorn", "--app-dir", str(PEERS), *listening, "--loop", "uvloop",
+            "--http", "httptools", "--no-access-log", "--log-level", "warning", "strawberry_app:app",
         ],
     }[name]  # fmt: skip
     if name == "Yoga with JIT":
@@ -186,7 +195,11 @@ def peer(name: str, about: Path, supergraph: Path, folder: Path, question: str) 
 def composed(about: Path, to: Path) -> None:
     """The gateways' supergraph."""
     done = subprocess.run(
-        ["node", "compose.mjs"], cwd=installed(), env={**os.environ, "AGENCIES": str(about)}, capture_output=True, check=False
+        ["node", "compose.mjs"],
+        cwd=installed(),
+        env={**os.environ, "AGENCIES": str(about)},
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(done.stderr.decode())
@@ -212,14 +225,25 @@ class Sandbox:
 
         now = datetime.now(UTC)
         return Issuer(self.issuer, self.directory / "sandbox" / "issuer.jwk").token(
-            PERSONAS[persona], audience=self.audience, client_id="benchmark", acr=3, ttl=timedelta(hours=1), now=now, jkt=jkt,
+            PERSONAS[persona], audience=self.audience, client_id="benchmark", acr=3, now=now, jkt=jkt,
+            ttl=timedelta(hours=1),
         )  # fmt: skip
 
 
 @contextmanager
 def sandbox(folder: Path) -> Iterator[Sandbox]:
     """Started with its smallest nation."""
-    command = [sys.executable, str(ROOT / "app.py"), "sandbox", "--port-base", "0", "--people", "0", "--data", str(folder)]
+    command = [
+        sys.executable,
+        str(ROOT / "app.py"),
+        "sandbox",
+        "--port-base",
+        "0",
+        "--people",
+        "0",
+        "--data",
+        str(folder),
+    ]
     command[1:2] = ["-c", "import app; app.main()"]
     log = folder.parent / "sandbox.log"
     with running(command, {}, log, cwd=ROOT, stdout=subprocess.PIPE) as child:
@@ -231,6 +255,11 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
         yield Sandbox(issuer, AUDIENCE, said | {"ONESTOP_ISSUER": issuer, "ONESTOP_AUDIENCE": AUDIENCE}, folder)
 
 
+def data_of(folder: Path, name: str) -> Path:
+    """Where a server of ours keeps its state."""
+    return folder / name.replace(" ", "-").replace(",", "")
+
+
 OPEN = "mutation($i:OpenEstateCaseInput!){openEstateCase(input:$i){case{id}}}"
 
 
@@ -239,35 +268,48 @@ def onestop(
     name: str, world: Sandbox, folder: Path, question: str, ports: dict[str, int] | None, *,
     env: Mapping[str, str] | None = None, workers: int = 1, sender_bound: bool = False,
 ) -> Iterator[Server]:  # fmt: skip
-    """Our server with a case of the heir's open; with plain agencies where there are `ports`, else the sandbox's six."""
+    """Our server with a case of the heir's open; with plain agencies if there are `ports`, else the sandbox's six."""
     port, log = free_port(), folder / f"{name}.log"
     plain = ["benchmarks/plain.py"] if ports else ["-c", "import app; app.main()"]
-    data = folder / name.replace(" ", "-").replace(",", "")
+    data = data_of(folder, name)
     command = [sys.executable, *plain, "serve", "--port", str(port), "--workers", str(workers), "--data", str(data)]
     told = {**world.env, "BENCH_PORTS": json.dumps(ports or {}), **(env or {})}
     url = f"http://127.0.0.1:{port}"
     with running(command, told, log, cwd=ROOT, stdout=subprocess.DEVNULL) as child:
         wait_until_up(name, url, log, child)
-        key = ECKey.generate_key("P-256")
-        signed_in: list[Any] = [0.0, ""]
+        sent = signing_in(world, url, "heir", sender_bound=sender_bound)
+        yield Server(name, port, child.pid, question, {"id": opened_case(url, sent)}, sent, ours=True)
 
-        def sent() -> dict[str, str]:
-            if time.monotonic() - signed_in[0] > FRESH_S or not signed_in[1]:
-                signed_in[:] = time.monotonic(), world.token(jkt=key.thumbprint() if sender_bound else None)
-            token = signed_in[1]
-            if not sender_bound:
-                return {"Authorization": f"Bearer {token}"}
-            from sandbox.proof import proof  # noqa: PLC0415 - as above
 
-            made = proof(key, method="POST", url=f"{url}/graphql", token=token, now=datetime.now(UTC))
-            return {"Authorization": f"DPoP {token}", "DPoP": made}
+def signing_in(world: Sandbox, url: str, persona: str, *, sender_bound: bool = False) -> Callable[[], dict[str, str]]:
+    """The headers of each of a persona's requests."""
+    from sandbox.proof import proof  # noqa: PLC0415 - as above
 
-        def ask(query: str, variables: Any = None) -> Any:
-            return post(f"{url}/graphql", {"query": query, "variables": variables}, sent())["data"]
+    key = ECKey.generate_key("P-256")
+    bound_to = key.thumbprint() if sender_bound else None
+    token, signed_in = world.token(persona, bound_to), time.monotonic()
 
-        found = ask("{viewer{candidates{person{id}}}}")["viewer"]["candidates"][0]["person"]["id"]
-        case = ask(OPEN, {"i": {"candidate": found, "idempotencyKey": "benchmark"}})["openEstateCase"]["case"]["id"]
-        yield Server(name, port, child.pid, question, {"id": case}, sent, ours=True)
+    def sent() -> dict[str, str]:
+        nonlocal token, signed_in
+        if time.monotonic() - signed_in > FRESH_S:
+            token, signed_in = world.token(persona, bound_to), time.monotonic()
+        if not sender_bound:
+            return {"Authorization": f"Bearer {token}"}
+        made = proof(key, method="POST", url=f"{url}/graphql", token=token, now=datetime.now(UTC))
+        return {"Authorization": f"DPoP {token}", "DPoP": made}
+
+    return sent
+
+
+def opened_case(url: str, sent: Callable[[], dict[str, str]]) -> str:
+    """The id of the persona's case, which is open from now on."""
+
+    def ask(query: str, variables: Any = None) -> Any:
+        return post(f"{url}/graphql", {"query": query, "variables": variables}, sent())["data"]
+
+    found = ask("{viewer{candidates{person{id}}}}")["viewer"]["candidates"][0]["person"]["id"]
+    case = ask(OPEN, {"i": {"candidate": found, "idempotencyKey": "benchmark"}})["openEstateCase"]["case"]["id"]
+    return str(case)
 
 
 @contextmanager

@@ -32,7 +32,9 @@ class Institution:
 def made(name: str, fields: dict[str, str]) -> Any:
     """A record's type."""
     known = {**PYTHON, "Institution": Institution}
-    types = {each: known[kind.rstrip("!")] if kind.endswith("!") else known[kind] | None for each, kind in fields.items()}
+    types = {
+        each: known[kind.rstrip("!")] if kind.endswith("!") else known[kind] | None for each, kind in fields.items()
+    }
     return strawberry.type(type(name, (), {"__annotations__": types}))
 
 
