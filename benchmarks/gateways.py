@@ -353,6 +353,7 @@ def numbers(text: str) -> list[int]:
 
 def main() -> None:
     """Measure and print."""
+    servers.end_when_told()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load, for each server and cell in each round")

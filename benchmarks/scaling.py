@@ -211,6 +211,7 @@ def drawn(points: Sequence[Point], to: Path) -> None:
 
 def main() -> None:
     """Measure, write, and name what grows too fast."""
+    servers.end_when_told()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--leaves", type=numbers, default=[20, 100, 400, 2000, 10_000, 50_000, 100_000])

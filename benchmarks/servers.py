@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +28,11 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "onesto
 START_S = 90
 FRESH_S = 300
 """How long a token is sent; who signed in more than a quarter of an hour ago is shown less."""
+
+
+def end_when_told() -> None:
+    """Let SIGTERM leave the blocks in which children run, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def free_port() -> int:
