@@ -11,8 +11,8 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ def _spun(_: int) -> float:
 class Quiet:
     """How long the fixed work took, each time it was tried on every core."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
         self._cores = len(os.sched_getaffinity(0))
         self.taken: list[float] = []
@@ -182,7 +182,7 @@ class Quiet:
     def listen(self, times: int = 1) -> None:
         """Try it."""
         for _ in range(times):
-            self.taken.append(max(self._pool.map(_spun, range(self._cores), chunksize=1)))
+            self.taken.append(max(self._pool.map(_spun, range(self._cores))))
 
     @property
     def ratios(self) -> tuple[float, float]:
@@ -203,6 +203,6 @@ class Quiet:
         )
 
 
-def spinning() -> Pool:
+def spinning() -> ProcessPoolExecutor:
     """Processes that do the fixed work, one for each core."""
-    return multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0)))
+    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn"))

@@ -198,10 +198,12 @@ def drawn(points: Sequence[Point], to: Path) -> None:
     for axis, curve in zip(axes[0], curves, strict=True):
         some = [each for each in points if each.curve == curve]
         axis.plot([each.at for each in some], [each.cpu_ms for each in some], "o-", color="#1f4e79")
-        axis.set(xlabel=curve, ylim=(0, None))
+        axis.set_xlabel(curve)
         if curve == "leaves":
-            axis.set(xscale="log", yscale="log", ylim=(None, None))
-        elif curve == "log entries":
+            axis.set(xscale="log", yscale="log")
+        else:
+            axis.set_ylim(0, None)
+        if curve == "log entries":
             axis.set(xscale="symlog")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("CPU of the server for one answer, ms")

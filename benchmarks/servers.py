@@ -311,7 +311,10 @@ def opened_case(url: str, sent: Callable[[], dict[str, str]]) -> str:
     """The id of the persona's case, which is open from now on."""
 
     def ask(query: str, variables: Any = None) -> Any:
-        return post(f"{url}/graphql", {"query": query, "variables": variables}, sent())["data"]
+        answer = post(f"{url}/graphql", {"query": query, "variables": variables}, sent())
+        if answer.get("errors"):
+            raise SystemExit(answer["errors"])
+        return answer["data"]
 
     found = ask("{viewer{candidates{person{id}}}}")["viewer"]["candidates"][0]["person"]["id"]
     case = ask(OPEN, {"i": {"candidate": found, "idempotencyKey": "benchmark"}})["openEstateCase"]["case"]["id"]
