@@ -126,7 +126,7 @@ def over_http(times: int, data: Path) -> None:
     print(f"| CPU of the sandbox's agencies, mean | {sandbox_cpu:.1f} ms |")
 
 
-def profiled(times: int, data: Path) -> None:
+def profiled(times: int, data: Path, question: str = ESTATE) -> None:
     """Shares of the API's own time by part."""
     import app  # noqa: PLC0415
     from sandbox.issuer import Issuer  # noqa: PLC0415
@@ -150,11 +150,11 @@ def profiled(times: int, data: Path) -> None:
             chosen = {"i": {"candidate": candidate["person"]["id"], "idempotencyKey": "profile"}}
             case = (await ask(mutation, chosen))["data"]["openEstateCase"]["case"]["id"]
             for _ in range(10):
-                await ask(ESTATE, {"id": case})
+                await ask(question, {"id": case})
             profile = cProfile.Profile()
             profile.enable()
             for _ in range(times):
-                await ask(ESTATE, {"id": case})
+                await ask(question, {"id": case})
             profile.disable()
             return pstats.Stats(profile)
 

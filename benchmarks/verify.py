@@ -80,7 +80,7 @@ def access(at: int, chance: random.Random, persons: int) -> Access:
     )
 
 
-async def build(url: str, entries: int) -> None:
+async def build(url: str, entries: int, master: bytes = MASTER) -> None:
     engine = store.writing_engine(url, 1000)
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -90,7 +90,7 @@ async def build(url: str, entries: int) -> None:
     chance = random.Random(7)  # noqa: S311 - the same log every time
     async with engine.connect() as connection:
         async with store.writing(connection):
-            vault = Vault(MASTER, await store.create(connection, START, MASTER))
+            vault = Vault(master, await store.create(connection, START, master))
             await store.new_year(connection, vault, START.year)
             years = await store.references(connection, vault)
         for begin in range(0, entries, BATCH):

@@ -255,7 +255,8 @@ def facts(
         renounced=DeclarationKind.RENUNCIATION in declared,
         disqualified=not declared.isdisjoint({DeclarationKind.DISQUALIFICATION, DeclarationKind.LOSS_OF_RIGHTS}),
         dispute=any(d.deceased == person.subject and d.closed_on is None for d in register.disputes),
-        child_age=age(person.birth_date, day_of(now)),
+        # No policy tells older people apart, and facts that are alike share their verdicts.
+        child_age=min(age(person.birth_date, day_of(now)), CHILD_UNTIL),
         order_agencies=frozenset(agency.name for agency in order.agencies) if order else frozenset(),
         order_sensitivity=LEVEL[order.sensitivity] if order else 0,
         protected=person.protected,

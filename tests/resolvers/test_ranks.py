@@ -4,13 +4,14 @@ The families are drawn; who is entitled is found here by the naive reading of Ci
 """
 
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import pytest
 
-from auth.policy import Need, Policies
+from auth.policy import Need, Policies, written
 from auth.power import Power
 from auth.viewer import Viewer
 from cases.store import CaseRecord, MandateRecord
@@ -194,6 +195,29 @@ def test_a_mandate_is_active_only_while_the_register_bears_its_evidence_out(poli
     lost = power(after, person, role, purpose)
     assert not lost.facts.mandate_active
     assert not lost.entering(policies).shows
+
+
+def test_the_age_of_the_dead_makes_no_new_facts() -> None:
+    told = {
+        authority.facts(
+            Viewer(WIFE, "portal", frozenset(), Assurance.HIGH, NOW, "token", NOW + timedelta(minutes=5)),
+            MandateRole.HEIR,
+            Purpose.ESTATE_DISCOVERY,
+            replace(FAMILY, subject=HUSBAND, persons={**FAMILY.persons, HUSBAND: registered(HUSBAND, born, DIED)}),
+            active=True,
+            case_opened_on=DIED,
+            now=NOW,
+            sandbox=True,
+        )
+        for born in (date(1935, 1, 1), date(1955, 1, 1), date(2000, 1, 1))
+    }
+    assert len(told) == 1
+
+
+def test_no_policy_asks_for_another_age_than_facts_can_tell() -> None:
+    asked = re.findall(r"child_age\s*(\S+)\s*(\w+)", written())
+    assert asked
+    assert set(asked) == {("<", str(authority.CHILD_UNTIL))}
 
 
 def test_a_declaration_of_absence_opens_a_succession_once_it_is_final(policies: Policies) -> None:
