@@ -98,7 +98,7 @@ def rows(entries: int, references: References, vault: Vault) -> Iterator[tuple[l
 async def build(connection: AsyncConnection, entries: int) -> Vault:
     served = connection.dialect.name == "postgresql"
     async with store.writing(connection):
-        vault = Vault(MASTER, await store.create(connection, START))
+        vault = Vault(MASTER, await store.create(connection, START, MASTER))
         await store.new_year(connection, vault, 2025)
         references = (await store.references(connection, vault))[2025]
         read = selections()
