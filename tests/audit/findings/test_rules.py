@@ -13,6 +13,7 @@ from audit.findings.shapes import Rule
 from tests.audit.findings.world import (
     CASE,
     KIM,
+    LEE,
     OFFICE,
     ORGANISATION,
     PERSON,
@@ -230,12 +231,16 @@ def test_what_other_purposes_read_does_not_count() -> None:
 # ---------------------------------------------------------------- volume
 
 
-def volume(own: list[int], peers: list[int], number: int) -> bool:
+D0 = korean("2026-01-01")
+
+
+def volume(own: list[int], peers: list[int], number: int, first_person: int = 0, **tables: Any) -> bool:
     """Whether so many persons on a day stand out against one's own days and the peers' day."""
     days = working_days(date(2026, 1, 5), len(own) + 1)
     officials = [{"official": KIM, "person": "kim", "peers": "clerks"}]
     officials += [{"official": f"peer-{each}", "person": None, "peers": "clerks"} for each in range(len(peers))]
-    world = known(officials=officials, activity=[{"case": CASE, "at": korean(str(day))} for day in days])
+    noted = [{"case": CASE, "at": korean(str(day))} for day in days]
+    world = known(officials=officials, activity=noted, **tables)
     evaluation = Evaluation.of(TEXT)
     first = 1
     for day, count in zip(days[:-1], own, strict=True):
@@ -246,7 +251,7 @@ def volume(own: list[int], peers: list[int], number: int) -> bool:
     for each, count in enumerate(peers):
         rows += persons(count, at, first, official=f"peer-{each}")
         first += count
-    hits = evaluation.judge(accesses(*rows, *persons(number, at, first)), world)
+    hits = evaluation.judge(accesses(*rows, *persons(number, at, max(first, first_person))), world)
     return any(hit.rule is Rule.UNUSUAL_VOLUME and hit.official == KIM for hit in hits)
 
 
@@ -271,13 +276,74 @@ def test_only_the_last_28_working_days_count() -> None:
     assert not volume([40] * 20 + [3, 4, 5, 6] * 2, QUIET, 30)
 
 
-def test_somebody_new_is_compared_with_peers_alone() -> None:
-    assert volume([3, 3, 3, 3], QUIET, 30)
-    assert not volume([3, 3, 3, 3], [25, 27, 29, 31, 33], 30)
+def test_both_comparisons_are_needed_and_each_needs_five_figures() -> None:
+    assert volume([3, 4, 5, 6, 7], [3, 4, 5, 6, 7], 30)
+    assert not volume([3, 4, 5, 6], [3, 4, 5, 6, 7], 30), "somebody new"
+    assert not volume([3, 4, 5, 6, 7], [3, 4, 5, 6], 30), "hardly anybody else at work"
+    assert not volume([], [], 200)
 
 
-def test_without_anything_to_compare_with_the_rule_is_silent() -> None:
-    assert not volume([3, 3, 3, 3], [2, 2, 2, 2], 200)
+HANDED = korean("2026-01-12", "00:00")
+"""The beginning of the Korean day that `volume` judges after five days."""
+
+
+def of_own_cases(**tables: Any) -> bool:
+    """Whether 25 persons stand out, of whose cases these tables tell."""
+    ids = [f"case-{each}" for each in range(25)]
+    whole = {
+        "cases": [{"case": case, "office": OFFICE, "opened": korean("2026-01-02")} for case in ids],
+        "parties": [{"case": case, "person": f"person-{101 + each}"} for each, case in enumerate(ids)],
+        "assignments": [],
+    }
+    made = {name: [row | {"case": case} for case in ids for row in rows] for name, rows in tables.items()}
+    return volume([3, 4, 5, 6, 7], [3, 4, 5, 6, 7], 25, first_person=101, **(whole | made))
+
+
+@pytest.mark.parametrize(("since", "counts"), [(HANDED - SECOND, False), (HANDED, True)])
+def test_a_case_assigned_before_the_day_was_handed_over_and_one_opened_today_was_not(since: Any, counts: bool) -> None:
+    assert of_own_cases(assignments=[{"official": KIM, "since": since}]) == counts
+
+
+def test_mandates_and_requests_hand_over_and_the_roster_does_not() -> None:
+    asked = {"colleague": LEE, "official": KIM, "at": HANDED}
+    assert not of_own_cases(mandates=[{"official": KIM, "since": HANDED}])
+    assert not of_own_cases(requests=[asked], assignments=[{"official": LEE, "since": korean("2026-01-02")}])
+    roster = [{"office": OFFICE, "official": KIM, "since": korean("2026-01-02")}]
+    assert of_own_cases()
+    assert of_own_cases(rosters=roster)
+
+
+def test_an_order_to_inspect_names_an_office_and_no_number() -> None:
+    assert of_own_cases(inspections=[{"official": KIM, "office": OFFICE, "since": korean("2026-01-02")}])
+
+
+def test_a_day_of_nothing_but_handed_over_cases_is_a_working_day() -> None:
+    own = {"assignments": [{"case": CASE, "official": KIM, "since": korean("2026-01-01")}]}
+    rows = [access(each, korean(f"2026-01-{5 + each:02}"), person=PERSON) for each in range(5)]
+    evaluation = Evaluation.of(TEXT)
+    evaluation.judge(accesses(*rows), known(cases=[{"case": CASE, "office": OFFICE, "opened": D0}], **own))
+    assert evaluation.days.sort("day")["persons"].to_list() == [0] * 5
+
+
+def test_the_finding_is_about_the_persons_that_counted() -> None:
+    world = known(
+        officials=[
+            {"official": who, "person": None, "peers": "clerks"}
+            for who in (KIM, *(f"peer-{each}" for each in range(5)))
+        ],
+        cases=[{"case": CASE, "office": OFFICE, "opened": D0}],
+        assignments=[{"case": CASE, "official": KIM, "since": D0}],
+    )
+    evaluation = Evaluation.of(TEXT)
+    days = working_days(date(2026, 1, 5), 6)
+    for each, day in enumerate(days[:-1]):
+        evaluation.judge(accesses(*persons(3 + each, korean(str(day)), 1000 * (each + 1))), world)
+    at = korean(str(days[-1]))
+    rows = [row for each in range(5) for row in persons(3 + each, at, 9000 + 100 * each, official=f"peer-{each}")]
+    rows += [access(1, at, case=CASE), *persons(20, at + SECOND, 2)]
+    (hit,) = [hit for hit in evaluation.judge(accesses(*rows), world) if hit.rule is Rule.UNUSUAL_VOLUME]
+    assert hit.entries == tuple(range(2, 22))
+    assert hit.numbers["persons"] == 20
 
 
 def test_the_robust_z_is_four_at_four_scaled_deviations() -> None:
