@@ -107,6 +107,24 @@ def test_the_protected_list_and_its_access_list() -> None:
     assert not fired(admitted, Rule.PUBLIC_FIGURE, access(1, AT))
 
 
+@pytest.mark.parametrize(("person", "official"), [(PERSON, LEE), ("somebody", KIM)])
+def test_the_access_list_is_of_one_official_and_one_person(person: str, official: str) -> None:
+    listed = [{"person": PERSON}, {"person": "somebody"}]
+    others = known(protected=listed, admitted=[{"person": person, "official": official}])
+    assert fired(others, Rule.PUBLIC_FIGURE, access(1, AT))
+
+
+def test_of_two_ways_to_be_family_the_nearer_is_told() -> None:
+    ways = [{"official": KIM, "person": PERSON, "degree": degree, "of_spouse": False} for degree in (2, 1)]
+    assert [hit.numbers["degree"] for hit in fired(known(kinship=ways), Rule.FAMILY_MEMBER, access(1, AT))] == [1]
+
+
+def test_who_came_to_the_organisation_later_was_no_colleague() -> None:
+    for since, fires in ((AT, True), (AT + SECOND, False)):
+        work = [{"person": PERSON, "organisation": ORGANISATION, "since": since}]
+        assert bool(fired(known(employment=work), Rule.COLLEAGUE, access(1, AT))) == fires
+
+
 def test_emergency_access_always() -> None:
     assert fired(known(), Rule.BREAK_GLASS, access(1, AT, case=CASE, break_glass=True))
 
@@ -158,8 +176,20 @@ def test_a_public_holiday_counts_unless_duty_was_ordered_for_it(ordered: bool, f
     assert bool(fired(world, Rule.OFF_HOURS, *persons(3, korean("2026-02-17")))) == fires
 
 
-def test_a_saturday_without_a_roster_is_outside() -> None:
+def test_a_saturday_without_a_roster_is_outside_and_a_friday_is_not() -> None:
     assert fired(known(), Rule.OFF_HOURS, *persons(3, korean("2026-03-14")))
+    assert not fired(known(), Rule.OFF_HOURS, *persons(3, korean("2026-03-13")))
+
+
+def test_a_holiday_ends_at_midnight_in_korea() -> None:
+    assert not fired(known(), Rule.OFF_HOURS, *persons(3, korean("2026-02-19", "08:30"))), "2026-02-18 in UTC"
+    assert fired(known(), Rule.OFF_HOURS, *persons(3, korean("2026-02-18", "08:30")))
+
+
+def test_the_long_shift_of_another_covers_nobody_else() -> None:
+    night = {"official": LEE, "start": korean("2026-03-10", "08:00"), "end": korean("2026-03-11", "08:00")}
+    world = known(shifts=[ON_DUTY, night | {"for_holiday": False}])
+    assert fired(world, Rule.OFF_HOURS, *persons(3, korean("2026-03-10", "22:00")))
 
 
 # ---------------------------------------------------------------- refusals
@@ -200,6 +230,13 @@ def test_activity_between_makes_it_work() -> None:
     assert fired(known(activity=[{"case": "another", "at": D2 + SECOND}]), Rule.REPEAT_INTEREST, *rows)
 
 
+def test_a_third_day_is_the_third_whenever_the_first_were_judged() -> None:
+    evaluation = Evaluation.of(TEXT)
+    batches = [access(1, D1), access(2, D2), access(3, korean("2026-03-31"))]
+    hits = [evaluation.judge(accesses(row), known()) for row in batches]
+    assert [[hit.entries for hit in some if hit.rule is Rule.REPEAT_INTEREST] for some in hits] == [[], [], [(1, 2, 3)]]
+
+
 # ---------------------------------------------------------------- over broad
 
 
@@ -216,6 +253,14 @@ def test_what_fewer_than_one_in_a_hundred_read(others: int, fires: bool) -> None
     if fires:
         assert hits[0].numbers["coordinates"] == "MedicalHistory.entries"
         assert hits[0].entries == (1000,)
+
+
+@pytest.mark.parametrize(("before", "fires"), [(27, True), (28, False)])
+def test_the_last_28_days_tell_what_is_rare(before: int, fires: bool) -> None:
+    spelled = [{"selection": "usual", "coordinate": "Person.name"}, {"selection": "broad", "coordinate": "Tax.arrears"}]
+    rows = [access(each, AT - timedelta(days=before)) for each in range(200)]
+    hits = fired(known(selections=spelled), Rule.OVER_BROAD, *rows, access(1000, AT, selection="broad"))
+    assert bool(hits) == fires
 
 
 def test_what_other_purposes_read_does_not_count() -> None:
@@ -240,7 +285,7 @@ def volume(own: list[int], peers: list[int], number: int, first_person: int = 0,
     officials = [{"official": KIM, "person": "kim", "peers": "clerks"}]
     officials += [{"official": f"peer-{each}", "person": None, "peers": "clerks"} for each in range(len(peers))]
     noted = [{"case": CASE, "at": korean(str(day))} for day in days]
-    world = known(officials=officials, activity=noted, **tables)
+    world = known(**({"officials": officials, "activity": noted} | tables))
     evaluation = Evaluation.of(TEXT)
     first = 1
     for day, count in zip(days[:-1], own, strict=True):
@@ -281,6 +326,61 @@ def test_both_comparisons_are_needed_and_each_needs_five_figures() -> None:
     assert not volume([3, 4, 5, 6], [3, 4, 5, 6, 7], 30), "somebody new"
     assert not volume([3, 4, 5, 6, 7], [3, 4, 5, 6], 30), "hardly anybody else at work"
     assert not volume([], [], 200)
+
+
+WIDE = [2, 5, 8, 11, 14]
+"""Median 8 and MAD 3: a z of 4 lies between 25 and 26."""
+
+
+@pytest.mark.parametrize(("own", "peers"), [(WIDE, QUIET), (QUIET, WIDE)])
+def test_a_z_of_four_against_each(own: list[int], peers: list[int]) -> None:
+    assert volume(own, peers, 26)
+    assert not volume(own, peers, 25)
+
+
+def test_twenty_eight_days_are_neither_more_nor_fewer() -> None:
+    low, high = [3, 4, 5, 6] * 3 + [3, 4], [40]
+    days = [3, *high, *low, *high * 13]  # of the last 28 one half is low: only with 27 or 29 of them most are
+    assert not volume(days, QUIET, 30)
+    assert volume(days[2:], QUIET, 30)
+    assert volume([3, *days[2:]], QUIET, 30)
+
+
+def test_the_official_is_none_of_the_peers() -> None:
+    assert not volume([3, 4, 5, 6, 7], [3, 4, 5, 6], 30)
+    assert volume(QUIET, [3, 4, 5, 6, 7], 30)
+
+
+def test_officials_of_no_group_are_no_peers_of_each_other() -> None:
+    alone = [{"official": who, "person": None} for who in (KIM, *(f"peer-{each}" for each in range(25)))]
+    assert not volume(QUIET, QUIET, 30, officials=alone)
+
+
+def one_day_a_week(weeks: int, *batches: int) -> bool:
+    """Whether Kim, who works on Mondays, stands out on the last, which is judged in batches of so many persons."""
+    officials = [
+        {"official": who, "person": None, "peers": "clerks"} for who in (KIM, *(f"peer-{n}" for n in range(5)))
+    ]
+    world, evaluation, first, hits = known(officials=officials), Evaluation.of(TEXT), 1, []
+    for week in range(weeks):
+        at = korean("2026-01-05") + timedelta(weeks=week)
+        evaluation.judge(accesses(*persons(3 + week % 3, at, first)), world)
+        first += 10
+    at = korean("2026-01-05") + timedelta(weeks=weeks)
+    rows = [row for each in range(5) for row in persons(3 + each, at, 9000 + 100 * each, official=f"peer-{each}")]
+    for number in batches:
+        hits += evaluation.judge(accesses(*rows, *persons(number, at + first * SECOND, first)), world)
+        first, rows = first + number, []
+    return any(hit.rule is Rule.UNUSUAL_VOLUME and hit.official == KIM for hit in hits)
+
+
+def test_working_days_are_remembered_longer_than_accesses() -> None:
+    assert one_day_a_week(8, 30)
+
+
+def test_a_day_that_is_judged_by_the_minute_is_one_day() -> None:
+    assert one_day_a_week(8, 12, 12)
+    assert not one_day_a_week(8, 12, 7)
 
 
 HANDED = korean("2026-01-12", "00:00")
