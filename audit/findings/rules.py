@@ -276,8 +276,9 @@ def unusual_volume(accesses: pl.DataFrame, past: pl.DataFrame, days: pl.DataFram
     days = days.join(group_of, on="official", how="left").sort("official", "day")
     judged = accesses.select("official", day=_day()).unique()
     many = days.filter(pl.col("persons") >= VOLUME_PERSONS).join(judged, on=["official", "day"], how="semi")
-    own = _figures(days.join(many.select("official").unique(), on="official", how="semi"), "official")
-    peers = _figures(days.join(many.select("day", "peers").unique(), on=["day", "peers"], how="semi"), "day", "peers")
+    own = days.join(many, on="official", how="semi").partition_by("official", as_dict=True)
+    # No group equals no group nowhere: who is in none has no peers.
+    peers = days.join(many, on=["day", "peers"], how="semi").partition_by("day", "peers", as_dict=True)
     found: list[tuple[Any, date, dict[str, int | float | str]]] = []
     for row in many.iter_rows(named=True):
         of_own = own[(row["official"],)]
@@ -291,10 +292,6 @@ def unusual_volume(accesses: pl.DataFrame, past: pl.DataFrame, days: pl.DataFram
         if numbers is not None:
             found.append((row["official"], row["day"], numbers))
     return _with_entries(found, pl.concat([past.select(accesses.columns), accesses]))
-
-
-def _figures(days: pl.DataFrame, *by: str) -> Mapping[tuple[Any, ...], pl.DataFrame]:
-    return days.filter(pl.all_horizontal(pl.col(*by).is_not_null())).partition_by(*by, as_dict=True)
 
 
 def _compared(persons: int, mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> dict[str, int | float | str] | None:
