@@ -32,7 +32,7 @@ class Evaluation:
     def of(cls, ids: type_) -> Self:
         """An evaluation that has seen nothing; `ids` is the type of identifiers."""
         return cls(
-            empty(ACCESSES, ids),
+            empty(ACCESSES, ids).with_columns(handed_over=pl.lit(value=False)),
             pl.DataFrame(schema={"official": ids, "day": pl.Date, "persons": pl.Int64}),
             pl.DataFrame(schema={"day": pl.Date, "purpose": ids, "selection": ids, "accesses": pl.Int64}),
         )
@@ -47,16 +47,17 @@ class Evaluation:
         self.explained += len(told) - told["explained_by"].null_count()
         first, last = new["at"][0], new["at"][-1]
         recent = self.past.filter(pl.col("at") > first - rules.A_DAY)
-        self._count(new, recent)
+        counted = told.select(recent.columns)
+        self._count(counted, recent)
         hits = [
             *rules.by_itself(told, known),
             *rules.off_hours(new, recent, known),
             *rules.refusals_in_a_row(new, recent),
             *rules.repeat_interest(new, self.past, known),
             *rules.over_broad(new, self.reads, known),
-            *rules.unusual_volume(new, recent, self.days, known),
+            *rules.unusual_volume(counted, recent, self.days, known),
         ]
-        self.past = pl.concat([self.past, new]).filter(pl.col("at") > last - rules.LOOK_BACK - rules.A_DAY)
+        self.past = pl.concat([self.past, counted]).filter(pl.col("at") > last - rules.LOOK_BACK - rules.A_DAY)
         return hits
 
     def _count(self, new: pl.DataFrame, recent: pl.DataFrame) -> None:

@@ -7,14 +7,18 @@ from datetime import timedelta
 
 import polars as pl
 
-from audit.findings.shapes import Context, Explanation
+from audit.findings.shapes import KOREA, Context, Explanation
 
 ASKED_WITHIN = timedelta(days=7)
 
 
 def explained(accesses: pl.DataFrame, known: Context) -> pl.DataFrame:
-    """The accesses with `explained_by` (null: nothing does) and `open_case`: the person is a party of an open one.
+    """The accesses with `explained_by` (null: nothing does), `open_case` and `handed_over`.
 
+    `open_case`: the person is a party of an open one. `handed_over`: the explanation accounts for the number of
+    accesses too, not only for this one, since others handed the official this very case: an assignment made before the
+    day of the access, a mandate, a colleague's request. Who is on a roster may look at any case of an office, and who
+    opens a case is assigned to it at once: neither says anything about how many.
     An explanation may lie in any case of the person, not only in the one that the access names.
     """
     of_person = (
@@ -54,15 +58,27 @@ def explained(accesses: pl.DataFrame, known: Context) -> pl.DataFrame:
         for rank, (name, each) in enumerate(links.items())
     ]
     strongest = pl.concat(found).group_by("entry").agg(pl.col("explained_by").sort_by("rank").first())
+    handed_over = pl.concat(
+        [
+            links[Explanation.ASSIGNED].filter(_day("since") < _day("at")).select("entry"),
+            links[Explanation.MANDATE].select("entry"),
+            links[Explanation.ASKED].select("entry"),
+        ]
+    ).unique()
     is_open = in_open.select("entry", open_case=pl.lit(value=True)).unique()
     return (
         accesses.lazy()
         .join(strongest, on="entry", how="left")
         .join(is_open, on="entry", how="left")
-        .with_columns(pl.col("open_case").fill_null(value=False))
+        .join(handed_over.with_columns(handed_over=pl.lit(value=True)), on="entry", how="left")
+        .with_columns(pl.col("open_case", "handed_over").fill_null(value=False))
         .collect()
     )
 
 
 def _holds(since: str, until: str, at: str = "at") -> pl.Expr:
     return (pl.col(since) <= pl.col(at)) & (pl.col(until).is_null() | (pl.col(at) < pl.col(until)))
+
+
+def _day(instant: str) -> pl.Expr:
+    return pl.col(instant).dt.convert_time_zone(KOREA).dt.date()

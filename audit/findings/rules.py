@@ -254,27 +254,31 @@ def daily_reads(accesses: pl.DataFrame) -> pl.DataFrame:
 
 
 def daily_persons(accesses: pl.DataFrame) -> pl.DataFrame:
-    """How many persons each official looked at on each Korean day."""
+    """How many persons each official looked at on each Korean day, but for those whose case was handed to them.
+
+    A day with nobody else is a working day with 0.
+    """
     return (
         accesses.filter(pl.col("person").is_not_null())
         .group_by("official", _day().alias("day"))
-        .agg(pl.col("person").n_unique().cast(pl.Int64).alias("persons"))
+        .agg(pl.col("person").filter(~pl.col("handed_over")).n_unique().cast(pl.Int64).alias("persons"))
     )
 
 
 def unusual_volume(accesses: pl.DataFrame, past: pl.DataFrame, days: pl.DataFrame, known: Context) -> list[Hit]:
     """A day with 20 persons or more, far above the own last 28 working days and above the peers' same day.
 
-    `days` are the figures of every official and day so far, those of the judged accesses included. A working day is
-    one with an access, and the peers' day is as far as it has gone. Where fewer than five own days, or five peers, are
-    there to compare with, the other comparison decides alone; without either the rule is silent.
+    Persons whose case was handed to the official (see `explained`) are not counted. `days` are the figures of every
+    official and day so far, those of the judged accesses included. A working day is one with an access, and the peers'
+    day is as far as it has gone. With fewer than five own days, or five peers, the rule is silent: it asks for both.
     """
     group_of = known["officials"].select("official", "peers")
     days = days.join(group_of, on="official", how="left").sort("official", "day")
     judged = accesses.select("official", day=_day()).unique()
     many = days.filter(pl.col("persons") >= VOLUME_PERSONS).join(judged, on=["official", "day"], how="semi")
-    own = _figures(days.join(many.select("official").unique(), on="official", how="semi"), "official")
-    peers = _figures(days.join(many.select("day", "peers").unique(), on=["day", "peers"], how="semi"), "day", "peers")
+    own = days.join(many, on="official", how="semi").partition_by("official", as_dict=True)
+    # No group equals no group nowhere: who is in none has no peers.
+    peers = days.join(many, on=["day", "peers"], how="semi").partition_by("day", "peers", as_dict=True)
     found: list[tuple[Any, date, dict[str, int | float | str]]] = []
     for row in many.iter_rows(named=True):
         of_own = own[(row["official"],)]
@@ -290,21 +294,14 @@ def unusual_volume(accesses: pl.DataFrame, past: pl.DataFrame, days: pl.DataFram
     return _with_entries(found, pl.concat([past.select(accesses.columns), accesses]))
 
 
-def _figures(days: pl.DataFrame, *by: str) -> Mapping[tuple[Any, ...], pl.DataFrame]:
-    return days.filter(pl.all_horizontal(pl.col(*by).is_not_null())).partition_by(*by, as_dict=True)
-
-
 def _compared(persons: int, mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> dict[str, int | float | str] | None:
-    """The numbers of a day that stands out against everything there is to compare it with."""
+    """The numbers of a day that stands out both against one's own days and against the peers'."""
     numbers: dict[str, int | float | str] = {"persons": persons}
     for whose, figures in (("own", mine), ("peers", theirs)):
-        if len(figures) < VOLUME_FEWEST:
-            continue
-        z = robust_z(persons, figures)
-        if z < VOLUME_Z:
+        if len(figures) < VOLUME_FEWEST or (z := robust_z(persons, figures)) < VOLUME_Z:
             return None
         numbers |= {f"{whose}_median": float(np.median(figures)), f"{whose}_z": z, f"{whose}_number": len(figures)}
-    return numbers if len(numbers) > 1 else None
+    return numbers
 
 
 def robust_z(value: float, figures: NDArray[np.int64]) -> float:
@@ -327,7 +324,7 @@ def _with_entries(found: Sequence[tuple[Any, date, dict[str, int | float | str]]
         schema={"official": seen.schema["official"], "day": pl.Date},
     )
     entries = (
-        seen.filter(pl.col("person").is_not_null())
+        seen.filter(pl.col("person").is_not_null() & ~pl.col("handed_over"))
         .select("entry", "at", "official", day=_day())
         .join(those, on=["official", "day"], how="semi")
         .group_by("official", "day")

@@ -33,8 +33,8 @@ TEXTS: Mapping[Rule, tuple[str, str]] = {
         "The person is on the protected list, and the official is not on its access list.",
     ),
     Rule.UNUSUAL_VOLUME: (
-        "하루에 {persons}명을 조회했습니다(기준 20명 이상, z 4 이상). {against}",
-        "{persons} persons in one day (20 or more, z of 4 or more). {against}",
+        "배정·위임·요청받은 사건이 아닌 {persons}명을 하루에 조회했습니다(기준 20명 이상, z 4 이상). {against}",
+        "{persons} persons in one day, whose cases nobody handed over (20 or more, z of 4 or more). {against}",
     ),
     Rule.OFF_HOURS: (
         "24시간 안에 근무 시간(앞뒤 60분 포함) 밖이나 공휴일에 {persons}명을 조회했습니다(기준 3명).",
@@ -111,7 +111,6 @@ def sentence(hit: Hit, tongue: Tongue) -> str:
                     number=numbers[f"{whose}_number"], median=numbers[f"{whose}_median"], z=numbers[f"{whose}_z"]
                 )
                 for whose, text in AGAINST.items()
-                if f"{whose}_z" in numbers
             ]
             return TEXTS[hit.rule][which].format(persons=numbers["persons"], against=" ".join(against))
         case _:

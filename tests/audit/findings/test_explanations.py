@@ -77,3 +77,27 @@ def test_a_colleagues_request_explains_for_seven_days(after: timedelta, is_expla
 def test_a_request_of_somebody_who_is_not_assigned_explains_nothing() -> None:
     world = known(requests=[{"case": CASE, "colleague": "official-park", "official": LEE, "at": AT}])
     assert explanation(world, access(1, AT, official=LEE)) is None
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "is_explained"), [(AT, None, True), (AT + SECOND, None, False), (AT - SECOND, AT, False)]
+)
+def test_who_asks_is_assigned_when_asking(since: Any, until: Any, is_explained: bool) -> None:
+    world = known(
+        requests=[{"case": CASE, "colleague": KIM, "official": LEE, "at": AT}],
+        assignments=[{"case": CASE, "official": KIM, "since": since, "until": until}],
+    )
+    found = explanation(world, access(1, AT + timedelta(hours=1), official=LEE))
+    assert found == (Explanation.ASKED if is_explained else None)
+
+
+def test_a_request_explains_nothing_after_the_case_is_closed() -> None:
+    closed = [{"case": CASE, "office": OFFICE, "opened": korean("2026-03-01"), "closed": AT + SECOND}]
+    world = known(cases=closed, requests=[{"case": CASE, "colleague": KIM, "official": LEE, "at": AT}])
+    assert explanation(world, access(1, AT, official=LEE)) == Explanation.ASKED
+    assert explanation(world, access(1, AT + SECOND, official=LEE)) is None
+
+
+def test_a_request_explains_only_whom_it_asked() -> None:
+    world = known(requests=[{"case": CASE, "colleague": KIM, "official": LEE, "at": AT}])
+    assert explanation(world, access(1, AT, official="official-park")) is None

@@ -32,6 +32,28 @@ def test_thirty_days_after_the_first_begins_another() -> None:
     assert len(folded([hit(Rule.NO_OPEN_CASE), hit(Rule.NO_OPEN_CASE, AT + THIRTY_DAYS, entry=2)])) == 2
 
 
+def test_thirty_days_run_from_the_first_however_many_follow() -> None:
+    days = (0, 20, 40, 49)
+    found = folded(hit(Rule.NO_OPEN_CASE, AT + timedelta(days=day), entry=day) for day in days)
+    assert [finding.entries for finding in found] == [(0, 20), (40, 49)]
+
+
+def test_a_hit_that_comes_twice_is_said_once_with_its_last_numbers() -> None:
+    early, late = (Hit(Rule.UNUSUAL_VOLUME, KIM, AT, (1,), {"persons": number}) for number in (20, 30))
+    (finding,) = folded([early, late])
+    assert finding.hits == (late,)
+
+
+def test_an_entry_is_judged_once_in_its_batch_and_after_it() -> None:
+    rows = [access(each, AT + timedelta(seconds=each), person=f"p{each}", refused=1) for each in range(5)]
+    evaluation = Evaluation.of(TEXT)
+    hits = evaluation.judge(accesses(*rows, *rows), known())
+    assert {each.rule for each in hits} == {Rule.NO_OPEN_CASE}, "five cells were refused, not ten"
+    assert (len(hits), evaluation.accesses) == (5, 5)
+    assert evaluation.judge(accesses(*rows), known()) == []
+    assert evaluation.accesses == 5
+
+
 def test_officials_are_not_folded_into_each_other_nor_into_the_log() -> None:
     assert len(folded([hit(Rule.NO_OPEN_CASE, official=who) for who in (KIM, LEE, None)])) == 3
 

@@ -13,6 +13,7 @@ from audit.findings.shapes import Rule
 from tests.audit.findings.world import (
     CASE,
     KIM,
+    LEE,
     OFFICE,
     ORGANISATION,
     PERSON,
@@ -106,6 +107,24 @@ def test_the_protected_list_and_its_access_list() -> None:
     assert not fired(admitted, Rule.PUBLIC_FIGURE, access(1, AT))
 
 
+@pytest.mark.parametrize(("person", "official"), [(PERSON, LEE), ("somebody", KIM)])
+def test_the_access_list_is_of_one_official_and_one_person(person: str, official: str) -> None:
+    listed = [{"person": PERSON}, {"person": "somebody"}]
+    others = known(protected=listed, admitted=[{"person": person, "official": official}])
+    assert fired(others, Rule.PUBLIC_FIGURE, access(1, AT))
+
+
+def test_of_two_ways_to_be_family_the_nearer_is_told() -> None:
+    ways = [{"official": KIM, "person": PERSON, "degree": degree, "of_spouse": False} for degree in (2, 1)]
+    assert [hit.numbers["degree"] for hit in fired(known(kinship=ways), Rule.FAMILY_MEMBER, access(1, AT))] == [1]
+
+
+def test_who_came_to_the_organisation_later_was_no_colleague() -> None:
+    for since, fires in ((AT, True), (AT + SECOND, False)):
+        work = [{"person": PERSON, "organisation": ORGANISATION, "since": since}]
+        assert bool(fired(known(employment=work), Rule.COLLEAGUE, access(1, AT))) == fires
+
+
 def test_emergency_access_always() -> None:
     assert fired(known(), Rule.BREAK_GLASS, access(1, AT, case=CASE, break_glass=True))
 
@@ -157,8 +176,20 @@ def test_a_public_holiday_counts_unless_duty_was_ordered_for_it(ordered: bool, f
     assert bool(fired(world, Rule.OFF_HOURS, *persons(3, korean("2026-02-17")))) == fires
 
 
-def test_a_saturday_without_a_roster_is_outside() -> None:
+def test_a_saturday_without_a_roster_is_outside_and_a_friday_is_not() -> None:
     assert fired(known(), Rule.OFF_HOURS, *persons(3, korean("2026-03-14")))
+    assert not fired(known(), Rule.OFF_HOURS, *persons(3, korean("2026-03-13")))
+
+
+def test_a_holiday_ends_at_midnight_in_korea() -> None:
+    assert not fired(known(), Rule.OFF_HOURS, *persons(3, korean("2026-02-19", "08:30"))), "2026-02-18 in UTC"
+    assert fired(known(), Rule.OFF_HOURS, *persons(3, korean("2026-02-18", "08:30")))
+
+
+def test_the_long_shift_of_another_covers_nobody_else() -> None:
+    night = {"official": LEE, "start": korean("2026-03-10", "08:00"), "end": korean("2026-03-11", "08:00")}
+    world = known(shifts=[ON_DUTY, night | {"for_holiday": False}])
+    assert fired(world, Rule.OFF_HOURS, *persons(3, korean("2026-03-10", "22:00")))
 
 
 # ---------------------------------------------------------------- refusals
@@ -199,6 +230,13 @@ def test_activity_between_makes_it_work() -> None:
     assert fired(known(activity=[{"case": "another", "at": D2 + SECOND}]), Rule.REPEAT_INTEREST, *rows)
 
 
+def test_a_third_day_is_the_third_whenever_the_first_were_judged() -> None:
+    evaluation = Evaluation.of(TEXT)
+    batches = [access(1, D1), access(2, D2), access(3, korean("2026-03-31"))]
+    hits = [evaluation.judge(accesses(row), known()) for row in batches]
+    assert [[hit.entries for hit in some if hit.rule is Rule.REPEAT_INTEREST] for some in hits] == [[], [], [(1, 2, 3)]]
+
+
 # ---------------------------------------------------------------- over broad
 
 
@@ -217,6 +255,14 @@ def test_what_fewer_than_one_in_a_hundred_read(others: int, fires: bool) -> None
         assert hits[0].entries == (1000,)
 
 
+@pytest.mark.parametrize(("before", "fires"), [(27, True), (28, False)])
+def test_the_last_28_days_tell_what_is_rare(before: int, fires: bool) -> None:
+    spelled = [{"selection": "usual", "coordinate": "Person.name"}, {"selection": "broad", "coordinate": "Tax.arrears"}]
+    rows = [access(each, AT - timedelta(days=before)) for each in range(200)]
+    hits = fired(known(selections=spelled), Rule.OVER_BROAD, *rows, access(1000, AT, selection="broad"))
+    assert bool(hits) == fires
+
+
 def test_what_other_purposes_read_does_not_count() -> None:
     spelled = [
         {"selection": "usual", "coordinate": "Person.name"},
@@ -230,12 +276,16 @@ def test_what_other_purposes_read_does_not_count() -> None:
 # ---------------------------------------------------------------- volume
 
 
-def volume(own: list[int], peers: list[int], number: int) -> bool:
+D0 = korean("2026-01-01")
+
+
+def volume(own: list[int], peers: list[int], number: int, first_person: int = 0, **tables: Any) -> bool:
     """Whether so many persons on a day stand out against one's own days and the peers' day."""
     days = working_days(date(2026, 1, 5), len(own) + 1)
     officials = [{"official": KIM, "person": "kim", "peers": "clerks"}]
     officials += [{"official": f"peer-{each}", "person": None, "peers": "clerks"} for each in range(len(peers))]
-    world = known(officials=officials, activity=[{"case": CASE, "at": korean(str(day))} for day in days])
+    noted = [{"case": CASE, "at": korean(str(day))} for day in days]
+    world = known(**({"officials": officials, "activity": noted} | tables))
     evaluation = Evaluation.of(TEXT)
     first = 1
     for day, count in zip(days[:-1], own, strict=True):
@@ -246,7 +296,7 @@ def volume(own: list[int], peers: list[int], number: int) -> bool:
     for each, count in enumerate(peers):
         rows += persons(count, at, first, official=f"peer-{each}")
         first += count
-    hits = evaluation.judge(accesses(*rows, *persons(number, at, first)), world)
+    hits = evaluation.judge(accesses(*rows, *persons(number, at, max(first, first_person))), world)
     return any(hit.rule is Rule.UNUSUAL_VOLUME and hit.official == KIM for hit in hits)
 
 
@@ -271,13 +321,129 @@ def test_only_the_last_28_working_days_count() -> None:
     assert not volume([40] * 20 + [3, 4, 5, 6] * 2, QUIET, 30)
 
 
-def test_somebody_new_is_compared_with_peers_alone() -> None:
-    assert volume([3, 3, 3, 3], QUIET, 30)
-    assert not volume([3, 3, 3, 3], [25, 27, 29, 31, 33], 30)
+def test_both_comparisons_are_needed_and_each_needs_five_figures() -> None:
+    assert volume([3, 4, 5, 6, 7], [3, 4, 5, 6, 7], 30)
+    assert not volume([3, 4, 5, 6], [3, 4, 5, 6, 7], 30), "somebody new"
+    assert not volume([3, 4, 5, 6, 7], [3, 4, 5, 6], 30), "hardly anybody else at work"
+    assert not volume([], [], 200)
 
 
-def test_without_anything_to_compare_with_the_rule_is_silent() -> None:
-    assert not volume([3, 3, 3, 3], [2, 2, 2, 2], 200)
+WIDE = [2, 5, 8, 11, 14]
+"""Median 8 and MAD 3: a z of 4 lies between 25 and 26."""
+
+
+@pytest.mark.parametrize(("own", "peers"), [(WIDE, QUIET), (QUIET, WIDE)])
+def test_a_z_of_four_against_each(own: list[int], peers: list[int]) -> None:
+    assert volume(own, peers, 26)
+    assert not volume(own, peers, 25)
+
+
+def test_twenty_eight_days_are_neither_more_nor_fewer() -> None:
+    low, high = [3, 4, 5, 6] * 3 + [3, 4], [40]
+    days = [3, *high, *low, *high * 13]  # of the last 28 one half is low: only with 27 or 29 of them most are
+    assert not volume(days, QUIET, 30)
+    assert volume(days[2:], QUIET, 30)
+    assert volume([3, *days[2:]], QUIET, 30)
+
+
+def test_the_official_is_none_of_the_peers() -> None:
+    assert not volume([3, 4, 5, 6, 7], [3, 4, 5, 6], 30)
+    assert volume(QUIET, [3, 4, 5, 6, 7], 30)
+
+
+def test_officials_of_no_group_are_no_peers_of_each_other() -> None:
+    alone = [{"official": who, "person": None} for who in (KIM, *(f"peer-{each}" for each in range(25)))]
+    assert not volume(QUIET, QUIET, 30, officials=alone)
+
+
+def one_day_a_week(weeks: int, *batches: int) -> bool:
+    """Whether Kim, who works on Mondays, stands out on the last, which is judged in batches of so many persons."""
+    officials = [
+        {"official": who, "person": None, "peers": "clerks"} for who in (KIM, *(f"peer-{n}" for n in range(5)))
+    ]
+    world, evaluation, first, hits = known(officials=officials), Evaluation.of(TEXT), 1, []
+    for week in range(weeks):
+        at = korean("2026-01-05") + timedelta(weeks=week)
+        evaluation.judge(accesses(*persons(3 + week % 3, at, first)), world)
+        first += 10
+    at = korean("2026-01-05") + timedelta(weeks=weeks)
+    rows = [row for each in range(5) for row in persons(3 + each, at, 9000 + 100 * each, official=f"peer-{each}")]
+    for number in batches:
+        hits += evaluation.judge(accesses(*rows, *persons(number, at + first * SECOND, first)), world)
+        first, rows = first + number, []
+    return any(hit.rule is Rule.UNUSUAL_VOLUME and hit.official == KIM for hit in hits)
+
+
+def test_working_days_are_remembered_longer_than_accesses() -> None:
+    assert one_day_a_week(8, 30)
+
+
+def test_a_day_that_is_judged_by_the_minute_is_one_day() -> None:
+    assert one_day_a_week(8, 12, 12)
+    assert not one_day_a_week(8, 12, 7)
+
+
+HANDED = korean("2026-01-12", "00:00")
+"""The beginning of the Korean day that `volume` judges after five days."""
+
+
+def of_own_cases(**tables: Any) -> bool:
+    """Whether 25 persons stand out, of whose cases these tables tell."""
+    ids = [f"case-{each}" for each in range(25)]
+    whole = {
+        "cases": [{"case": case, "office": OFFICE, "opened": korean("2026-01-02")} for case in ids],
+        "parties": [{"case": case, "person": f"person-{101 + each}"} for each, case in enumerate(ids)],
+        "assignments": [],
+    }
+    made = {name: [row | {"case": case} for case in ids for row in rows] for name, rows in tables.items()}
+    return volume([3, 4, 5, 6, 7], [3, 4, 5, 6, 7], 25, first_person=101, **(whole | made))
+
+
+@pytest.mark.parametrize(("since", "counts"), [(HANDED - SECOND, False), (HANDED, True)])
+def test_a_case_assigned_before_the_day_was_handed_over_and_one_opened_today_was_not(since: Any, counts: bool) -> None:
+    assert of_own_cases(assignments=[{"official": KIM, "since": since}]) == counts
+
+
+def test_mandates_and_requests_hand_over_and_the_roster_does_not() -> None:
+    asked = {"colleague": LEE, "official": KIM, "at": HANDED}
+    assert not of_own_cases(mandates=[{"official": KIM, "since": HANDED}])
+    assert not of_own_cases(requests=[asked], assignments=[{"official": LEE, "since": korean("2026-01-02")}])
+    roster = [{"office": OFFICE, "official": KIM, "since": korean("2026-01-02")}]
+    assert of_own_cases()
+    assert of_own_cases(rosters=roster)
+
+
+def test_an_order_to_inspect_names_an_office_and_no_number() -> None:
+    assert of_own_cases(inspections=[{"official": KIM, "office": OFFICE, "since": korean("2026-01-02")}])
+
+
+def test_a_day_of_nothing_but_handed_over_cases_is_a_working_day() -> None:
+    own = {"assignments": [{"case": CASE, "official": KIM, "since": korean("2026-01-01")}]}
+    rows = [access(each, korean(f"2026-01-{5 + each:02}"), person=PERSON) for each in range(5)]
+    evaluation = Evaluation.of(TEXT)
+    evaluation.judge(accesses(*rows), known(cases=[{"case": CASE, "office": OFFICE, "opened": D0}], **own))
+    assert evaluation.days.sort("day")["persons"].to_list() == [0] * 5
+
+
+def test_the_finding_is_about_the_persons_that_counted() -> None:
+    world = known(
+        officials=[
+            {"official": who, "person": None, "peers": "clerks"}
+            for who in (KIM, *(f"peer-{each}" for each in range(5)))
+        ],
+        cases=[{"case": CASE, "office": OFFICE, "opened": D0}],
+        assignments=[{"case": CASE, "official": KIM, "since": D0}],
+    )
+    evaluation = Evaluation.of(TEXT)
+    days = working_days(date(2026, 1, 5), 6)
+    for each, day in enumerate(days[:-1]):
+        evaluation.judge(accesses(*persons(3 + each, korean(str(day)), 1000 * (each + 1))), world)
+    at = korean(str(days[-1]))
+    rows = [row for each in range(5) for row in persons(3 + each, at, 9000 + 100 * each, official=f"peer-{each}")]
+    rows += [access(1, at, case=CASE), *persons(20, at + SECOND, 2)]
+    (hit,) = [hit for hit in evaluation.judge(accesses(*rows), world) if hit.rule is Rule.UNUSUAL_VOLUME]
+    assert hit.entries == tuple(range(2, 22))
+    assert hit.numbers["persons"] == 20
 
 
 def test_the_robust_z_is_four_at_four_scaled_deviations() -> None:
