@@ -54,9 +54,12 @@ PART_HEIGHT = 12
 PART_LEAVES = 1 << PART_HEIGHT
 """Leaves are checked in parts of this many, each a complete subtree."""
 REMEMBERED = 5_000
-"""How many opened keys, and how many references, a process keeps at a time."""
+"""How many ciphers, and how many references, a process keeps at a time: 2 kB each."""
+OPENED_REMEMBERED = 130_000
+"""How many keys it keeps opened besides, packed: 0.3 kB each. A person's entries lie far apart."""
 SELECTIONS_REMEMBERED = 500
 BITMAPS_REMEMBERED = 1000
+ANSWERS_REMEMBERED = 1000
 FETCHED = 128
 """Rows asked for at a time: few enough to stay in the processor's cache."""
 ORDER_KINDS = (bytes([DROPPED_MONTH_LEAF]), bytes([ERASED_KEY_LEAF]), bytes([COMPACTED_MONTH_LEAF]))
@@ -230,7 +233,7 @@ class PersonPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     subject: str | None
     subject_role: str | None
     records: dict[str, WireRecords]
-    answers: dict[str, str]
+    answers: msgspec.Raw
     disclosed: str
     null: str
     withheld: str
@@ -257,15 +260,33 @@ class StaffPart(msgspec.Struct, gc=False):
 
 PERSON_PART = msgspec.json.Decoder(PersonPart)
 STAFF_PART = msgspec.json.Decoder(StaffPart)
+ANSWERS = msgspec.json.Decoder(dict[str, str])
 
 
 class PersonKey(msgspec.Struct, gc=False):
-    """A key row; no cipher when the key was destroyed, or does not open under what the row says it is of."""
+    """A key row; no cipher when the key was destroyed, or does not open under what the row says it is of.
+
+    `subject` is the person's name, once one was found that leads to the reference.
+    """
 
     year: int
     subject_ref: bytes
     cipher: AESGCM | None
     destroyed: bool = False
+    subject: str | None = None
+
+
+class OpenedKey(msgspec.Struct, array_like=True, gc=False):
+    """What is kept of a key that opened."""
+
+    secret: bytes
+    year: int
+    subject_ref: bytes
+    subject: str | None = None
+
+
+PACKED = msgspec.msgpack.Encoder()
+UNPACKED = msgspec.msgpack.Decoder(OpenedKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,10 +351,10 @@ class Checker:
         self._erased = {key for key in keys if orders.get(key) in said}
         self._unlinked = {row[0] for row in rows.ask(YEARS) if row[1] is None and f"year:{row[0]}" in self._erased}
         self._keys: dict[str, PersonKey] = {}
-        self._names: dict[int, dict[str, dict[str, bytes]]] = {
-            year: {"person": {}, "viewer": {}, "case": {}} for year in self.years
-        }
+        self._opened_keys: dict[str, bytes] = {}
+        self._names: dict[int, dict[str, dict[str, bytes]]] = {year: {"viewer": {}, "case": {}} for year in self.years}
         self._minutes: dict[str, Minute] = {}
+        self._answered: dict[bytes, str] = {}
         self._reads: dict[str, Reads] = {}
 
     def part(self, begin: int, end: int, *, hashes: bool = False) -> Part:
@@ -355,7 +376,7 @@ class Checker:
         some = self._rows.ask(
             "SELECT id, year, subject_ref, wrapped FROM person_key WHERE wrapped IS NOT NULL LIMIT 100"
         )
-        opened = [self._opened(*row[1:]) for row in some]
+        opened = [self._opened(*row) for row in some]
         return bool(self.years) or any(key.cipher for key in opened) or not (opened or self.changed_years)
 
     def _torn(self, begin: int, end: int, error: Exception) -> Part:
@@ -422,18 +443,38 @@ class Checker:
         if len(self._keys) + len(wanted) > REMEMBERED:
             self._keys.clear()
             wanted = [name for name in ids if isinstance(name, str)]
-        for at in range(0, len(wanted), 1000):
-            for name, year, subject_ref, wrapped in self._rows.keys(
-                [printable(each) for each in wanted[at : at + 1000]]
-            ):
-                self._keys[name] = self._opened(year, subject_ref, wrapped)
+        for name in wanted:
+            if packed := self._opened_keys.get(name):
+                known = UNPACKED.decode(packed)
+                cipher = AESGCM(known.secret)
+                self._keys[name] = PersonKey(known.year, known.subject_ref, cipher, subject=known.subject)
+        asked = [printable(name) for name in wanted if name not in self._keys]
+        for at in range(0, len(asked), 1000):
+            for row in self._rows.keys(asked[at : at + 1000]):
+                self._keys[row[0]] = self._opened(*row)
 
-    def _opened(self, year: Any, subject_ref: Any, wrapped: Any) -> PersonKey:
+    def _opened(self, name: Any, year: Any, subject_ref: Any, wrapped: Any) -> PersonKey:
         try:
-            cipher = AESGCM(self._vault.unwrapped(wrapped, year, subject_ref))
+            secret = self._vault.unwrapped(wrapped, year, subject_ref)
+            cipher = AESGCM(secret)
         except (InvalidTag, ValueError, TypeError):
             return PersonKey(year, subject_ref, None, destroyed=wrapped is None)
+        if len(self._opened_keys) >= OPENED_REMEMBERED:
+            self._opened_keys.clear()
+        if type(year) is int:  # SQLite keeps any type in any column
+            self._opened_keys[name] = PACKED.encode(OpenedKey(secret, year, subject_ref))
         return PersonKey(year, subject_ref, cipher)
+
+    def _person(self, name: Any, key: PersonKey, subject: str) -> bytes:
+        """The reference of a person, kept with the key of their year when it is theirs."""
+        ref = self.years[key.year].of("person", subject)
+        if ref == key.subject_ref:
+            key.subject = subject
+            if packed := self._opened_keys.get(name):
+                known = UNPACKED.decode(packed)
+                known.subject = subject
+                self._opened_keys[name] = PACKED.encode(known)
+        return ref
 
     def _require_order(self, at: int, data: bytes, row: Row, key: PersonKey | None) -> None:
         """Raise Fault unless an order took away what would open an entry."""
@@ -469,6 +510,8 @@ class Checker:
             staff_plain = decrypt(staff_sealed[:NONCE_BYTES], staff_sealed[NONCE_BYTES:], bound + STAFF_NAME)
             person = PERSON_PART.decode(person_plain[SALT_BYTES:])
             staff = STAFF_PART.decode(staff_plain[SALT_BYTES:])
+            answers = bytes(person.answers)
+            answered = self._answered.get(answers) or self._agencies(answers)
             moment = person.at
             minute = self._minutes.get(moment[:16]) or self._minute(moment[:16])
             happened_us = minute.us + int(moment[17:19] + moment[20:26])
@@ -478,7 +521,10 @@ class Checker:
         if data != minute.leaf + sha256(COMMITMENT_PREFIX + parts).digest():
             raise Fault(at, "the leaf does not commit to the entry")
         subject, case = staff.subject, person.case
-        ref = NOBODY if subject is None else names["person"].get(subject) or self._name(year, "person", subject)
+        if subject is None:
+            ref = NOBODY
+        else:
+            ref = subject_ref if subject == key.subject else self._person(key_id, key, subject)
         if person.id != staff.id or person.subject != (None if subject is None else ref.hex()):
             raise Fault(at, "the two parts are of different entries or persons")
         if (
@@ -488,7 +534,7 @@ class Checker:
             or subject_ref != ref
             or viewer_ref != (names["viewer"].get(staff.viewer) or self._name(year, "viewer", staff.viewer))
             or case_ref != (case and (names["case"].get(case) or self._name(year, "case", case)))
-            or agencies != (f"|{'|'.join(person.answers)}|" if person.answers else "|")
+            or agencies != answered
             or outcome != person.outcome
             or purpose != person.purpose
             or sensitivity != RANKS[person.sensitivity]
@@ -507,6 +553,13 @@ class Checker:
         self._minutes.clear()  # entries come in order, more or less
         self._minutes[text] = Minute((began - EPOCH) // MICROSECOND, began.year, prefix)
         return self._minutes[text]
+
+    def _agencies(self, answers: bytes) -> str:
+        """The column for the agencies that answered, from what the part says; the same ones mostly answer alike."""
+        if len(self._answered) >= ANSWERS_REMEMBERED:
+            self._answered.clear()
+        self._answered[answers] = "|" + "".join(f"{agency}|" for agency in ANSWERS.decode(answers))
+        return self._answered[answers]
 
     def _name(self, year: int, kind: str, name: str) -> bytes:
         """The reference of a name; few names make most entries."""

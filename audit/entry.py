@@ -19,14 +19,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
 
 from audit.keys import References
 from schema.identifiers import CaseId, PersonId
-from schema.scalars import Coordinate
+
+if TYPE_CHECKING:  # it comes with Strawberry, which every process that checks the log would load
+    from schema.scalars import Coordinate
 
 SENSITIVITIES = ("PRESENCE", "IDENTITY", "INVENTORY", "AMOUNT", "SPECIAL")
 """Names of the graph's Sensitivity, least first."""
@@ -72,9 +74,9 @@ class Selection:
     """The coordinates a document reads of one person, sorted, named by the hash of schema hash and list."""
 
     schema_hash: str
-    coordinates: tuple[Coordinate, ...]
+    coordinates: "tuple[Coordinate, ...]"
     id: str = field(init=False, compare=False)
-    positions: Mapping[Coordinate, int] = field(init=False, compare=False, repr=False)
+    positions: "Mapping[Coordinate, int]" = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if list(self.coordinates) != sorted(set(self.coordinates)):
@@ -89,12 +91,12 @@ class Selection:
         return leaf(SELECTION_LEAF, 0, bytes.fromhex(self.id))
 
 
-def selection(schema_hash: str, coordinates: Iterable[Coordinate]) -> Selection:
+def selection(schema_hash: str, coordinates: "Iterable[Coordinate]") -> Selection:
     return _selection(schema_hash, frozenset(coordinates))
 
 
 @lru_cache(maxsize=128)
-def _selection(schema_hash: str, coordinates: frozenset[Coordinate]) -> Selection:
+def _selection(schema_hash: str, coordinates: "frozenset[Coordinate]") -> Selection:
     """Naming one takes longer than anything else of an entry, and documents that are asked again read the same."""
     return Selection(schema_hash, tuple(sorted(coordinates)))
 
@@ -140,11 +142,11 @@ class Access:
     subject_role: str | None
     records: Mapping[str, Records]
     answers: Mapping[str, str]
-    disclosed: AbstractSet[Coordinate]
-    null: AbstractSet[Coordinate]
-    withheld: AbstractSet[Coordinate]
-    failed: AbstractSet[Coordinate]
-    derived: AbstractSet[Coordinate] = frozenset()
+    disclosed: "AbstractSet[Coordinate]"
+    null: "AbstractSet[Coordinate]"
+    withheld: "AbstractSet[Coordinate]"
+    failed: "AbstractSet[Coordinate]"
+    derived: "AbstractSet[Coordinate]" = frozenset()
     sensitivity: str | None
     purpose: str | None
     legal_basis: str | None
@@ -407,7 +409,7 @@ def _require_plain(value: object) -> None:
             _require_plain(inner)
 
 
-def bitmap(read: Selection, coordinates: AbstractSet[Coordinate]) -> str:
+def bitmap(read: Selection, coordinates: "AbstractSet[Coordinate]") -> str:
     """Hex; bit i, counted from the first bit of the first byte, is the selection's coordinate i."""
     size = (len(read.coordinates) + 7) // 8
     last = size * 8 - 1
@@ -420,7 +422,7 @@ def bitmap(read: Selection, coordinates: AbstractSet[Coordinate]) -> str:
     return bits.to_bytes(size, "big").hex()
 
 
-def marked(read: Selection, hex_bits: str) -> frozenset[Coordinate]:
+def marked(read: Selection, hex_bits: str) -> "frozenset[Coordinate]":
     """The coordinates a bitmap names. Raise ValueError when it is not one over this selection."""
     size = (len(read.coordinates) + 7) // 8
     stored = bytes.fromhex(hex_bits)

@@ -30,7 +30,7 @@ from audit.checkpoint import Checkpoint, origin, signed
 from audit.entry import Access, Entry, Selection, leaf_hash, selection, uuid7
 from audit.entry import entry as entry_of
 from audit.keys import Keys, Vault, opened, sealed
-from audit.store import BodyKey, entry_columns, part_name, selection_columns
+from audit.store import PAGE_BYTES, BodyKey, entry_columns, part_name, selection_columns
 from audit.verifying import Evidence, Note, Receipt, Verdict, verify
 from audit.writer import AccessLog, signed_part
 from schema.identifiers import PersonId
@@ -89,7 +89,7 @@ class Bent:
     def page_of(self, needle: bytes) -> int:
         """Where in the file the page begins that holds these bytes."""
         at = self.path.read_bytes().index(needle)
-        return at - at % 4096
+        return at - at % PAGE_BYTES
 
     def overwrite(self, at: int, data: bytes) -> None:
         whole = bytearray(self.path.read_bytes())
@@ -714,7 +714,7 @@ def _receipt_forged(bent: Bent) -> Found:
 
 def first_on(bent: Bent, page: int) -> int:
     """The lowest index of an entry whose row begins on a page."""
-    data = bent.path.read_bytes()[page : page + 4096]
+    data = bent.path.read_bytes()[page : page + PAGE_BYTES]
     with closing(sqlite3.connect(bent.path)) as store:
         rows = store.execute("SELECT leaf_index, id, key FROM entry ORDER BY leaf_index").fetchall()
     # The id alone stands in an index too; the key's id follows it in the row.
@@ -732,13 +732,13 @@ def row_page(bent: Bent, at: int) -> int:
 def _zeroed(bent: Bent) -> Found:
     page = row_page(bent, 24)
     found = first_on(bent, page)
-    bent.overwrite(page, bytes(4096))
+    bent.overwrite(page, bytes(PAGE_BYTES))
     return found
 
 
 @done("a page of entries torn: its second half zeroed, so that it speaks of an entry 0")
 def _torn(bent: Bent) -> Found:
-    bent.overwrite(row_page(bent, 24) + 2048, bytes(2048))
+    bent.overwrite(row_page(bent, 24) + PAGE_BYTES // 2, bytes(PAGE_BYTES // 2))
     return 0
 
 
@@ -747,13 +747,13 @@ def _doubled_page(bent: Bent) -> Found:
     page, other = row_page(bent, 24), row_page(bent, 14)
     found = first_on(bent, other)
     assert page != other
-    bent.overwrite(page, bent.path.read_bytes()[other : other + 4096])
+    bent.overwrite(page, bent.path.read_bytes()[other : other + PAGE_BYTES])
     return found
 
 
 def zero_root(bent: Bent, name: str) -> None:
     root = value(bent, "SELECT rootpage FROM sqlite_master WHERE name = ?", name)
-    bent.overwrite((root - 1) * 4096, bytes(4096))
+    bent.overwrite((root - 1) * PAGE_BYTES, bytes(PAGE_BYTES))
 
 
 @done("the root page of the entries zeroed")
@@ -784,7 +784,7 @@ def _bit(bent: Bent) -> Found:
 
 @done("the first page of the file zeroed")
 def _header(bent: Bent) -> Found:
-    bent.overwrite(0, bytes(4096))
+    bent.overwrite(0, bytes(PAGE_BYTES))
     return "unreadable"
 
 

@@ -152,6 +152,21 @@ async def test_vacuum_and_analyze_change_nothing(kept: str, keys: Keys) -> None:
     assert await intact(kept, keys, 6)
 
 
+async def test_a_log_made_with_smaller_pages_keeps_them_and_goes_on(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    with closing(sqlite3.connect(path_of(sqlite_url))) as opened:
+        opened.execute("PRAGMA page_size = 4096")
+        opened.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        async with AccessLog.open(sqlite_url, keys, clock) as log:
+            await log.append([access(), access()])
+
+    with closing(sqlite3.connect(path_of(sqlite_url))) as opened:
+        assert opened.execute("PRAGMA page_size").fetchone() == (4096,)
+    assert await intact(sqlite_url, keys, 4)
+
+
 async def test_a_backup_is_as_intact_as_the_log(
     sqlite_url: str, keys: Keys, clock: Clock, access: Accesses, tmp_path: Path
 ) -> None:
