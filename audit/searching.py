@@ -170,13 +170,14 @@ async def _merged(
         if head is not None
     ]
     # So many newest entries there are at least: what is older than the last of them cannot be among the first.
-    heads = nlargest(first, heads)
+    least = nlargest(first, heads)[-1][0] if len(heads) >= first else None
+    heads = sorted((head for head in heads if least is None or head[0] >= least), reverse=True)
     best: list[Place] = []
     for begin in range(0, len(heads), TOGETHER):
         some = heads[begin : begin + TOGETHER]
         if len(best) == first and some[0][0] < best[-1][0]:
             break
-        oldest = best[-1][0] if len(best) == first else heads[-1][0] if len(heads) == first else None
+        oldest = best[-1][0] if len(best) == first else least
         since = () if oldest is None else (at >= oldest,)
         of_each = [
             select(at, leaf)

@@ -101,6 +101,23 @@ async def test_it_finds_what_looking_at_every_entry_finds(url: str, keys: Keys, 
             assert found == sorted(right, reverse=True)
 
 
+async def test_entries_of_one_moment_are_in_the_order_of_their_places(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    """Every one in a facet of its own: facets are named by a key, so their order says nothing of the entries'."""
+    made = [
+        access(organisation="here", outcome=outcome, purpose=purpose, sensitivity=sensitivity)
+        for outcome in Outcome
+        for purpose in (*PURPOSES, None)
+        for sensitivity in (None, "PRESENCE", "AMOUNT")
+    ]
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        indexes = [receipt.leaf_index for receipt in await log.append(made)]
+        page = await Search(log.reading.engine, log.reading.vault).page(Wanted(organisation="here"), first=3)
+
+    assert [placed.leaf_index for placed in page.entries] == sorted(indexes, reverse=True)[:3]
+
+
 async def test_a_log_that_was_written_without_the_aid_gets_it_when_it_is_opened(
     url: str, keys: Keys, clock: Clock, access: Accesses
 ) -> None:

@@ -13,10 +13,11 @@ fragment Whole on Person { id name birthDate deathDate sex address maskedRegistr
 
 ENTRY = """
 fragment Access on AccessEntry {
-  id at actor { kind name office agency } onBehalfOf client subject { id name } case caseNumber purpose legalBasis
-  operationName documentHash task outcome
-  disclosed { agency type coordinates records maxSensitivity }
-  withheld { agency type coordinates records maxSensitivity }
+  id at reduced actor { kind kindLabel name office agency pseudonym } onBehalfOf client subject { id name }
+  case caseNumber purpose legalBasis
+  operationName documentHash task outcome purposeLabel taskLabel outcomeLabel
+  disclosed { agency type coordinates records maxSensitivity labels typeLabel agencyLabel }
+  withheld { agency type coordinates records maxSensitivity labels typeLabel agencyLabel }
   sourceAddress traceId integrity { leafIndex leafHash checkpoint inclusionProof }
 }
 """
