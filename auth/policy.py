@@ -192,18 +192,18 @@ class Policies:
         now = self._seconds()
         while self._remembered and next(iter(self._remembered.values()))[1] <= now - REMEMBERED_S:
             self._remembered.popitem(last=False)  # the oldest come first
-        missing = [need for need in dict.fromkeys(needs) if (facts, need) not in self._remembered]
+        # Each is looked up once: facts are many, and every look-up hashes them all.
+        kept = {need: self._remembered.get((facts, need)) for need in needs}
         try:
-            decided = self._decided(facts, missing)
+            decided = self._decided(facts, [need for need, found in kept.items() if found is None])
         except PolicyError as error:
             self._alert(str(error))
             return {need: Verdict(Effect.WITHHOLD, (), RefusalCode.NOT_ACCESSIBLE) for need in needs}
         for need, verdict in decided.items():
             self._remembered[facts, need] = verdict, now
-        found = {need: self._remembered[facts, need][0] for need in needs}
         while len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
-        return found
+        return {need: found[0] if found else decided[need] for need, found in kept.items()}
 
     def forget(self) -> None:
         """Remember no verdict any more: a mandate was ended."""

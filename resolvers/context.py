@@ -149,16 +149,16 @@ class Hand:
     """Agencies whose state is asked for as such, besides what the document reads."""
     renewed: set[Agency] = field(default_factory=set)
     """Agencies that are to be asked again although their answer is kept."""
+    region: Region = field(init=False)
+    """Where in the graph this case is."""
+
+    def __post_init__(self) -> None:
+        self.region = REGION[self.record.kind]
 
     @property
     def case_id(self) -> CaseId:
         """Internal id."""
         return self.record.id
-
-    @property
-    def region(self) -> Region:
-        """Where in the graph this case is."""
-        return REGION[self.record.kind]
 
     def withholds(self, coordinate: Coordinate, part: Part) -> bool:
         """Whether the field may not be shown of this part."""
@@ -319,7 +319,8 @@ class Context:
 
     async def all_entered(self) -> None:
         """Wait until every case that this operation has begun to enter is entered or refused."""
-        await asyncio.gather(*self._entering.values(), return_exceptions=True)
+        if entering := [task for task in self._entering.values() if not task.done()]:
+            await asyncio.wait(entering)
 
     async def _entered(self, case_id: CaseId) -> Hand:
         narrowed = self.viewer.case and self.opened(self.viewer.case, *(kind.name for kind in CaseKind))

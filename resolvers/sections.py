@@ -74,26 +74,34 @@ log = structlog.get_logger()
 
 
 async def section(context: Context, hand: Hand, agency: Agency) -> Any:
-    """All that the agency says in this case, as far as the viewer may see it.
-
-    The first to ask asks for every case of the kind, so that the agency's connector is called once for all of them.
-    """
-    if agency not in hand.sections:
-        await context.all_entered()
-        for each in (hand, *context.hands.values()):
-            if (
-                each.region is hand.region
-                and agency not in each.sections
-                and (each is hand or asks(context, each, agency))
-            ):
-                each.sections[agency] = asyncio.ensure_future(_fetched(context, each, agency))
-    return await asyncio.shield(hand.sections[agency])
+    """All that the agency says in this case, as far as the viewer may see it."""
+    return (await _sections(context, hand, [agency]))[0]
 
 
 async def answers(context: Context, hand: Hand, agencies: Sequence[Agency] = SIX) -> list[Answer]:
     """How the agencies stand, asking those that this operation has not asked yet."""
-    found = await asyncio.gather(*(section(context, hand, agency) for agency in agencies))
-    return [each.answer for each in found]
+    return [each.answer for each in await _sections(context, hand, agencies)]
+
+
+async def _sections(context: Context, hand: Hand, agencies: Sequence[Agency]) -> list[Any]:
+    """What these agencies say; those not asked yet are asked together before any is waited for.
+
+    The first to ask asks for every case of the kind, so that the agency's connector is called once for all of them.
+    """
+    if any(agency not in hand.sections for agency in agencies):
+        await context.all_entered()
+        for agency in agencies:
+            if agency not in hand.sections:
+                _ask(context, hand, agency)
+    # Several wait for the same task: none of them ends it, and what is there is taken without another one.
+    tasks = [hand.sections[agency] for agency in agencies]
+    return [task.result() if task.done() else await asyncio.shield(task) for task in tasks]
+
+
+def _ask(context: Context, hand: Hand, agency: Agency) -> None:
+    for each in (hand, *context.hands.values()):
+        if each.region is hand.region and agency not in each.sections and (each is hand or asks(context, each, agency)):
+            each.sections[agency] = asyncio.ensure_future(_fetched(context, each, agency))
 
 
 async def status(context: Context, hand: Hand) -> CaseStatus:
@@ -193,6 +201,8 @@ def shown_summary(hand: Hand) -> frozenset[Coordinate]:
 
 def permitted(context: Context, hand: Hand, coordinates: set[Coordinate]) -> frozenset[Coordinate]:
     """Those coordinates of the case's person that the viewer might see, though the document does not show them."""
+    if not coordinates:
+        return frozenset()
     needs = {c: Need(d.agency, d.sensitivity, third_party=d.third_party) for c in coordinates if (d := _of(context, c))}
     ruling = hand.shown.power.ruling(context.house.policies, list(needs.values()))
     return frozenset(c for c, needed in needs.items() if ruling[needed].shows)

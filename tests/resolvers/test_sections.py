@@ -323,3 +323,18 @@ async def test_watching_ends_with_the_mandate(world: World, husbands: str) -> No
     replies = [reply async for reply in stream]
     assert [reply.data for reply in replies] == [None]
     assert replies[0].errors[0]["extensions"]["code"] == "NOT_ACCESSIBLE"
+
+
+async def test_all_six_agencies_are_asked_before_any_is_waited_for(world: World, husbands: str) -> None:
+    for agency in world.estate.values():
+        agency.released.clear()
+    asking = asyncio.create_task(
+        world.ask("query ($id: ID!) { estateCase(id: $id) { answers { agency status } } }", {"id": husbands})
+    )
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(agency.entered.wait() for agency in world.estate.values()))
+    for agency in world.estate.values():
+        agency.released.set()
+    reply = await asking
+    assert not reply.errors
+    assert [len(agency.asked) for agency in world.estate.values()] == [1] * 6
