@@ -186,8 +186,8 @@ class FindingStore:
             asked = asked.where((f.raised_at < before[0]) | and_(f.raised_at == before[0], f.id < before[1]))
         return await self._all(asked.order_by(f.raised_at.desc(), f.id.desc()).limit(first))
 
-    async def about(self, official: PersonId) -> list[FindingRecord]:
-        """Findings about one official, newest first."""
+    async def about(self, official: PersonId | None) -> list[FindingRecord]:
+        """Findings about one official, or (None) about the log, newest first."""
         f = finding.c
         return await self._all(select(finding).where(f.official == official).order_by(f.raised_at.desc(), f.id.desc()))
 

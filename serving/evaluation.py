@@ -21,7 +21,7 @@ from audit.findings import from_log, rules
 from audit.findings.evaluation import Evaluation
 from audit.findings.folding import folded
 from audit.findings.holidays import holidays
-from audit.findings.shapes import CONTEXT, FOLDED, SEVERITY, Hit, context
+from audit.findings.shapes import CONTEXT, FOLDED, SEVERITY, Context, Hit, context
 from audit.findings.words import sentence
 from audit.searching import Search
 from audit.store import Placed, microseconds
@@ -76,12 +76,19 @@ class Judging:
             at = last
 
     async def _judged(self, placed: Sequence[Placed]) -> list[Hit]:
-        accesses = from_log.accesses(placed)
+        accesses, known_then = await self.taken(placed)
         if accesses.is_empty():
             return []
+        return await asyncio.to_thread(self.evaluation.judge, accesses, known_then)
+
+    async def taken(self, placed: Sequence[Placed]) -> tuple[pl.DataFrame, Context]:
+        """Entries as the rules take them, and what is known about them."""
+        accesses, told = await asyncio.to_thread(lambda: (from_log.accesses(placed), from_log.told(placed)))
+        if accesses.is_empty():
+            return accesses, context({}, frozenset(), from_log.TEXT)
         for each in placed:
             self.organisations[each.entry.access.viewer] = each.entry.access.organisation
-        for name, some in from_log.told(placed).items():
+        for name, some in told.items():
             known = self.told.get(name)
             self.told[name] = some if known is None else pl.concat([known, some]).unique()
         persons = accesses["person"].drop_nulls().unique().to_list()
@@ -96,20 +103,22 @@ class Judging:
             tables[name] = pl.concat([tables[name], table]).unique() if name in tables else table
         first, last = accesses["at"].min(), accesses["at"].max()
         years = {each.year for each in (first, last) if isinstance(each, datetime)}
-        known_then = context(tables, holidays(range(min(years) - 1, max(years) + 2)), from_log.TEXT)
-        return await asyncio.to_thread(self.evaluation.judge, accesses, known_then)
+        return accesses, context(tables, holidays(range(min(years) - 1, max(years) + 2)), from_log.TEXT)
 
     async def kept(self, hits: Iterable[Hit], now: datetime) -> int:
         """Keep hits as findings, folded with what is there already; how many were new."""
         store, new = self.cases.findings(), 0
         for official, theirs in groupby(sorted(hits, key=lambda hit: str(hit.official)), key=lambda hit: hit.official):
-            whom = PersonId(str(official))
-            for finding in folded(theirs):
+            whom = None if official is None else PersonId(str(official))
+            here = None if whom is None else self.organisations.get(whom)
+            about = await store.about(whom)
+            # What is known already must not begin a finding, or the same hits fold otherwise the second time.
+            unknown = [hit for hit in theirs if not any(_is_known(each, hit) for each in about)]
+            for finding in folded(unknown):
                 about = await store.about(whom)
                 into = next((each for each in about if _takes(each, finding.raised_at)), None)
                 things = [_noticed(hit) for hit in finding.hits if into is None or not _is_known(into, hit)]
                 if things:
-                    here = self.organisations.get(whom)
                     await store.keep(into.id if into else finding.id, whom, here, things, now)
                     new += len(things)
         return new
@@ -121,9 +130,16 @@ def _takes(record: FindingRecord, at: datetime) -> bool:
 
 
 def _is_known(record: FindingRecord, hit: Hit) -> bool:
-    """What several accesses show is said once a day, with the numbers of the moment it was noticed."""
-    return len(hit.entries) > 1 and any(
-        each.rule == hit.rule.value and len(each.entries) > 1 and abs(each.at - hit.at) < A_DAY
+    """What one access shows is said once; what several show, once a day, with the numbers it was noticed with.
+
+    What goes on after the verdict is new.
+    """
+    if len(hit.entries) == 1:
+        return any((each.rule, each.entries) == (hit.rule.value, hit.entries) for each in record.noticed)
+    if record.state in CLOSED and hit.at > record.steps[-1].at:
+        return False
+    return any(
+        each.rule == hit.rule.value and len(each.entries) != 1 and abs(each.at - hit.at) < A_DAY
         for each in record.noticed
     )
 
