@@ -775,6 +775,47 @@ def supervise(office: str, to: str, token: str, data: Path) -> None:
     click.echo("Named.")
 
 
+@findings_.command("review")
+@click.option("--month", required=True, help="The month, in Korea, as YYYY-MM.")
+@click.option("--sign-off", "signs", is_flag=True, help="Sign for the month, once and for good.")
+@click.option("--token", required=True, help="Access token of a privacy officer or auditor; `-` reads it.")
+@BOUND_TO
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@DATA
+def review_month(*, month: str, signs: bool, token: str, key_file: Path | None, as_json: bool, data: Path) -> None:
+    """Print what a month's accesses of your organisation were like: share explained, findings, a sample to look at.
+
+    That it was read is an entry of the access log.
+    """
+    from audit.keys import Keys
+    from audit.writer import AccessLog, LogUnavailable
+    from cases.store import Cases
+    from serving import monthly
+    from serving.documents import DocumentError
+
+    its, whose = settings(), _holder(token, key_file, data, "a privacy officer's")
+    keys = Keys(_log_master(its), _log_key(data))
+    log_url = its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
+    database_url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
+    async def reviewed() -> dict[str, Any]:
+        now = datetime.now(UTC)
+        officer = await whose(now)
+        async with (
+            Cases.opened(database_url) as cases,
+            AccessLog.open(log_url, keys, lambda: datetime.now(UTC)) as log,
+        ):
+            return await (monthly.sign_off if signs else monthly.review)(officer, month, log, cases, now)
+
+    try:
+        seen = _unreadable_is_2(reviewed())
+    except (monthly.ReviewRefusal, DocumentError) as error:
+        raise click.ClickException(str(error)) from error
+    except LogUnavailable as error:
+        raise click.ClickException("The access log takes no entries now, so nothing was told. Try again.") from error
+    click.echo(json.dumps(seen, ensure_ascii=False, indent=2) if as_json else monthly.lines(seen))
+
+
 # ---------------------------------------------------------------- cases of an office
 
 
