@@ -8,6 +8,7 @@ What is found is opened and checked against its leaf like everything that is rea
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from typing import Any
 
@@ -23,6 +24,7 @@ from audit.store import ENTRY, SELECTION, Placed
 from schema.identifiers import PersonId
 
 CHUNK = 500
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 TOGETHER = 16
 """Facets asked for in one statement."""
 Place = tuple[int, int]
@@ -93,6 +95,13 @@ class Search:
         async with self._engine.connect() as connection:
             found = (await connection.execute(asked)).scalar_one()
             return await aid.last(connection) if found is None else int(found) - 1
+
+    async def first_from(self, leaf_index: int) -> tuple[int, datetime] | None:
+        """The first entry that has this leaf index or a greater one: its own, and when it was made."""
+        asked = select(ENTRY.c.leaf_index, ENTRY.c.at_us).where(ENTRY.c.leaf_index >= leaf_index)
+        async with self._engine.connect() as connection:
+            found = (await connection.execute(asked.order_by(ENTRY.c.leaf_index).limit(1))).one_or_none()
+        return None if found is None else (found.leaf_index, BEGINNING + timedelta(microseconds=found.at_us))
 
     async def places(
         self,

@@ -175,9 +175,12 @@ class FindingStore:
         first: int = 50,
         before: tuple[datetime, str] | None = None,
     ) -> list[FindingRecord]:
-        """Findings about an organisation's officials, newest first; `before` is time and id of the last one seen."""
+        """Findings about an organisation's officials and about the log, which is everybody's, newest first.
+
+        `before` is time and id of the last one seen.
+        """
         f = finding.c
-        asked = select(finding).where(f.organisation == organisation)
+        asked = select(finding).where((f.organisation == organisation) | f.organisation.is_(None))
         if official is not None:
             asked = asked.where(f.official == official)
         if state is not None:

@@ -25,6 +25,7 @@ from audit.findings.shapes import CONTEXT, FOLDED, SEVERITY, Context, Hit, conte
 from audit.findings.words import sentence
 from audit.searching import Search
 from audit.store import Placed, microseconds
+from audit.tiles import Published
 from cases.finding_steps import CLOSED, FindingRecord, Noticed, escalated
 from cases.findings import ChangedMeanwhileError
 from cases.store import Cases
@@ -185,24 +186,31 @@ class Registers:
 
 
 class Evaluator:
-    """Judges what is new in a house's log, whenever it is this process's turn."""
+    """Judges what is new in a house's log, whenever it is this process's turn.
 
-    def __init__(self, house: House) -> None:
+    `behind_s` says for how many seconds not every entry was in the tree.
+    """
+
+    def __init__(self, house: House, behind_s: Callable[[], float]) -> None:
         self._house = house
+        self._behind_s = behind_s
         self._holder = secrets.token_hex(16)
         self._judging: Judging | None = None
 
     async def evaluate_new(self) -> int:
-        """Judge every entry that was not judged yet; how many things were noticed."""
-        house, noticed = self._house, 0
+        """Judge the log itself and every entry that was not judged yet; how many things were noticed."""
+        house = self._house
         epoch, reviews = house.log.epoch, house.cases.reviews()
         at = await reviews.turn(epoch, self._holder, house.clock(), LEASE)
         if at is None:
             self._judging = None
             return 0
+        search = Search(house.log.reading.engine, house.log.reading.vault)
+        behind = timedelta(seconds=self._behind_s())
+        gaps = await log_gaps(search, house.published, behind, house.clock())
+        noticed = await Judging(search, house.cases).kept(gaps, house.clock())
         if self._judging is None:
-            reading = house.log.reading
-            judging = Judging(Search(reading.engine, reading.vault), house.cases)
+            judging = Judging(search, house.cases)
             await judging.remember(at, house.clock())
             judging.asking = Registers(house).asked
             self._judging = judging
@@ -239,9 +247,17 @@ class Evaluator:
         return None if office is None else await self._house.cases.reviews().supervisor(here, office)
 
 
-async def evaluate_forever(house: House, every_s: float) -> None:
+async def log_gaps(search: Search, published: Published | None, behind: timedelta, now: datetime) -> list[Hit]:
+    """What is wrong with the log: a tree that is behind, and the first entry whose receipt was not kept in time."""
+    size = None if published is None else await asyncio.to_thread(published.size)
+    waits = None if size is None else await search.first_from(size)
+    receipts = [] if waits is None else [(*waits, None, True)]
+    return rules.log_gaps(pl.DataFrame(receipts, schema=rules.RECEIPTS, orient="row"), behind, now)
+
+
+async def evaluate_forever(house: House, every_s: float, behind_s: Callable[[], float]) -> None:
     """Judge and escalate, again and again; a failing round is told and the next one tries again."""
-    evaluator = Evaluator(house)
+    evaluator = Evaluator(house, behind_s)
     while True:
         try:
             await evaluator.evaluate_new()
