@@ -1,6 +1,9 @@
 """A day in the life: an official looks, is refused, looks again with a false reason; it is found, explained, judged."""
 
 import json
+import os
+import shutil
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -46,6 +49,9 @@ LOG = """query A($filter: AccessFilter, $first: Int, $after: String) {
 }"""
 REVEAL = "mutation N($of: ID!, $reason: String!) { revealActor(of: $of, reason: $reason) { kind name agency } }"
 LOOK_UP = "mutation P($p: PersonLookupInput!, $r: String!) { lookUpSubject(person: $p, reason: $r) { id name } }"
+GOPATH = "/usr/share/gocode"
+HAS_GO = shutil.which("go") is not None and Path(GOPATH, "src/golang.org/x/mod/sumdb").is_dir()
+"""Without Go `onestop log proof` alone checks the proof; tests/go_peers says in the summary that Go is missing."""
 WHY = "A complaint about this very access came in."
 
 
@@ -98,7 +104,31 @@ def proven(town: Onestop, person: Asker, entry: str) -> str:
     file = town.directory / f"proof-{entry}.json"
     file.write_bytes(reply.body)
     key = town.command("log", "key", "--data", str(town.directory)).strip()
+    if HAS_GO:
+        altered = {**reply.json, "leaf_hash": "00" * 32}
+        honest, forged = checked_by_go(town, key, [reply.json, altered])
+        assert (honest, "inclusion" in forged) == ("", True)
     return town.command("log", "proof", "--check", str(file), "--key", key)
+
+
+def checked_by_go(town: Onestop, key: str, proofs: list[Any]) -> list[str]:
+    """What Go's sumdb says against each proof; nothing where it holds."""
+    environment = os.environ | {"GOPATH": GOPATH, "GO111MODULE": "off", "GOCACHE": str(town.directory / "go-cache")}
+    peer = Path(__file__).parent.parent / "go_peers" / "peer.go"
+    subprocess.run(["go", "build", "-o", town.directory / "peer", peer], check=True, env=environment)
+    cases = [
+        {
+            "Key": key,
+            "Checkpoint": each["checkpoint"],
+            "Inclusion": [
+                {"Index": each["leaf_index"], "LeafHash": each["leaf_hash"], "Path": each["inclusion_proof"]}
+            ],
+        }
+        for each in proofs
+    ]
+    ran = subprocess.run([town.directory / "peer"], input=json.dumps(cases), capture_output=True, text=True, check=True)
+    said: list[str] = json.loads(ran.stdout)
+    return said
 
 
 @pytest.fixture(scope="module")
