@@ -692,14 +692,34 @@ def findings_() -> None:
 )
 @click.option("--days", default=120, show_default=True, type=click.IntRange(60, 730), help="Days from 2025-01-01.")
 @click.option("--seed", default=7, show_default=True, type=click.IntRange(0), help="The same seed, the same traffic.")
+@click.option("--since", default=0, show_default=True, type=click.IntRange(0), help="First leaf index that is judged.")
+@click.option("--dry-run", is_flag=True, help="Only print; keep no finding.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def evaluate(*, synthetic: bool, officials: int, days: int, seed: int, as_json: bool) -> None:
-    """Run the thirteen rules and print how well they did.
+@click.option("--store", help="URL of the log's database (default: the one in the settings).")
+@DATA
+def evaluate(
+    *,
+    synthetic: bool,
+    officials: int,
+    days: int,
+    seed: int,
+    since: int,
+    dry_run: bool,
+    as_json: bool,
+    store: str | None,
+    data: Path,
+) -> None:
+    """Run the thirteen rules over the log, keep what they find, and print how often each was noticed.
 
-    The first 28 days only fill the figures that later days are compared with; nothing in them is counted.
+    With --synthetic over made-up traffic instead: how well the rules did. Its first 28 days only fill the figures that
+    later days are compared with; nothing in them is counted.
     """
     if not synthetic:
-        raise Refusal("Only made-up traffic can be evaluated so far: give --synthetic.")
+        from serving import history
+
+        result = _over_history(since, store, data, keep=not dry_run)
+        click.echo(json.dumps(result, indent=2) if as_json else history.table(result))
+        return
     from audit.findings.holidays import holidays
     from audit.findings.scoring import measured, table
     from sandbox.traffic import Traffic
@@ -708,6 +728,20 @@ def evaluate(*, synthetic: bool, officials: int, days: int, seed: int, as_json: 
     known = holidays(range(first.year, (first + timedelta(days=days + 200)).year + 1))
     result = measured(Traffic(officials, days, seed, known).months(), known)
     click.echo(json.dumps(result, indent=2) if as_json else table(result))
+
+
+def _over_history(since: int, store: str | None, data: Path, *, keep: bool) -> dict[str, Any]:
+    from cases.store import Cases
+    from serving.history import evaluated
+
+    url = settings().database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
+    async def done() -> dict[str, Any]:
+        async with _reading(store, data) as reading, Cases.opened(url) as cases:
+            return await evaluated(reading, cases, since, datetime.now(UTC), keep=keep)
+
+    found: dict[str, Any] = _unreadable_is_2(done())
+    return found
 
 
 @findings_.command()
@@ -739,6 +773,47 @@ def supervise(office: str, to: str, token: str, data: Path) -> None:
     except DocumentError as error:
         raise click.ClickException(str(error)) from error
     click.echo("Named.")
+
+
+@findings_.command("review")
+@click.option("--month", required=True, help="The month, in Korea, as YYYY-MM.")
+@click.option("--sign-off", "signs", is_flag=True, help="Sign for the month, once and for good.")
+@click.option("--token", required=True, help="Access token of a privacy officer or auditor; `-` reads it.")
+@BOUND_TO
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@DATA
+def review_month(*, month: str, signs: bool, token: str, key_file: Path | None, as_json: bool, data: Path) -> None:
+    """Print what a month's accesses of your organisation were like: share explained, findings, a sample to look at.
+
+    That it was read is an entry of the access log.
+    """
+    from audit.keys import Keys
+    from audit.writer import AccessLog, LogUnavailable
+    from cases.store import Cases
+    from serving import monthly
+    from serving.documents import DocumentError
+
+    its, whose = settings(), _holder(token, key_file, data, "a privacy officer's")
+    keys = Keys(_log_master(its), _log_key(data))
+    log_url = its.log_url or f"sqlite+aiosqlite:///{data.resolve()}/access-log.db"
+    database_url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
+    async def reviewed() -> dict[str, Any]:
+        now = datetime.now(UTC)
+        officer = await whose(now)
+        async with (
+            Cases.opened(database_url) as cases,
+            AccessLog.open(log_url, keys, lambda: datetime.now(UTC)) as log,
+        ):
+            return await (monthly.sign_off if signs else monthly.review)(officer, month, log, cases, now)
+
+    try:
+        seen = _unreadable_is_2(reviewed())
+    except (monthly.ReviewRefusal, DocumentError) as error:
+        raise click.ClickException(str(error)) from error
+    except LogUnavailable as error:
+        raise click.ClickException("The access log takes no entries now, so nothing was told. Try again.") from error
+    click.echo(json.dumps(seen, ensure_ascii=False, indent=2) if as_json else monthly.lines(seen))
 
 
 # ---------------------------------------------------------------- cases of an office

@@ -5,23 +5,26 @@ and the newest entries of the facets are merged: the work grows with the facets 
 What is found is opened and checked against its leaf like everything that is read.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Row, func, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import aid, store
 from audit.aid import ENTRY_FACET, FACET
-from audit.entry import SENSITIVITIES
+from audit.entry import SENSITIVITIES, Selection
 from audit.keys import References, Vault
 from audit.reading import EVERYTHING, DamageError, Filter, checked, selections_of
 from audit.store import ENTRY, SELECTION, Placed
 from schema.identifiers import PersonId
 
 CHUNK = 500
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 TOGETHER = 16
 """Facets asked for in one statement."""
 Place = tuple[int, int]
@@ -93,6 +96,13 @@ class Search:
             found = (await connection.execute(asked)).scalar_one()
             return await aid.last(connection) if found is None else int(found) - 1
 
+    async def first_from(self, leaf_index: int) -> tuple[int, datetime] | None:
+        """The first entry that has this leaf index or a greater one: its own, and when it was made."""
+        asked = select(ENTRY.c.leaf_index, ENTRY.c.at_us).where(ENTRY.c.leaf_index >= leaf_index)
+        async with self._engine.connect() as connection:
+            found = (await connection.execute(asked.order_by(ENTRY.c.leaf_index).limit(1))).one_or_none()
+        return None if found is None else (found.leaf_index, BEGINNING + timedelta(microseconds=found.at_us))
+
     async def places(
         self,
         connection: AsyncConnection,
@@ -148,13 +158,28 @@ class Search:
                 row for row in (await connection.execute(asked)).all() if row.wrapped is not None and row.year in years
             ]
             selections = await selections_of(connection, rows)
-            for row in rows:
-                try:
-                    found[row.leaf_index] = checked(row, selections, years, self._vault)
-                except DamageError:
-                    if not tolerant:
-                        raise
+            if tolerant:  # a whole batch, for the rules: those who wait for an answer are served meanwhile
+                found |= await asyncio.to_thread(self._checked, rows, selections, years, tolerant=True)
+            else:
+                found |= self._checked(rows, selections, years, tolerant=False)
         return [found[index] for index in indexes if index in found]
+
+    def _checked(
+        self,
+        rows: Iterable[Row[Any]],
+        selections: Mapping[str, Selection],
+        years: Mapping[int, References],
+        *,
+        tolerant: bool,
+    ) -> dict[int, Placed]:
+        found: dict[int, Placed] = {}
+        for row in rows:
+            try:
+                found[row.leaf_index] = checked(row, selections, years, self._vault)
+            except DamageError:
+                if not tolerant:
+                    raise
+        return found
 
 
 async def _merged(

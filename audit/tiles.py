@@ -226,6 +226,14 @@ class Published:
         nodes = self._shelf.nodes(checkpoint.size)
         return [self._covered(index, hashed, note, checkpoint, nodes) for index, hashed in leaves]
 
+    def size(self) -> int | None:
+        """How many leaves the newest checkpoint covers; None where it cannot be believed."""
+        note = self._shelf.note()
+        try:
+            return 0 if note is None else verified(note, self.key).size
+        except CheckpointError:
+            return None
+
     def _covered(
         self, index: int, hashed: bytes, note: str, checkpoint: Checkpoint, nodes: tree.NodeAt
     ) -> Covered | None:

@@ -175,9 +175,12 @@ class FindingStore:
         first: int = 50,
         before: tuple[datetime, str] | None = None,
     ) -> list[FindingRecord]:
-        """Findings about an organisation's officials, newest first; `before` is time and id of the last one seen."""
+        """Findings about an organisation's officials and about the log, which is everybody's, newest first.
+
+        `before` is time and id of the last one seen.
+        """
         f = finding.c
-        asked = select(finding).where(f.organisation == organisation)
+        asked = select(finding).where((f.organisation == organisation) | f.organisation.is_(None))
         if official is not None:
             asked = asked.where(f.official == official)
         if state is not None:
@@ -186,8 +189,8 @@ class FindingStore:
             asked = asked.where((f.raised_at < before[0]) | and_(f.raised_at == before[0], f.id < before[1]))
         return await self._all(asked.order_by(f.raised_at.desc(), f.id.desc()).limit(first))
 
-    async def about(self, official: PersonId) -> list[FindingRecord]:
-        """Findings about one official, newest first."""
+    async def about(self, official: PersonId | None) -> list[FindingRecord]:
+        """Findings about one official, or (None) about the log, newest first."""
         f = finding.c
         return await self._all(select(finding).where(f.official == official).order_by(f.raised_at.desc(), f.id.desc()))
 

@@ -39,6 +39,7 @@ from cases.documents import DocumentStore
 from cases.finding_context import FindingContext
 from cases.findings import FindingStore
 from cases.here import Here
+from cases.monthly_reviews import MonthlyReviews
 from cases.reviews import Reviews
 from cases.sessions import Sessions
 from schema.answer import AnswerStatus
@@ -289,6 +290,10 @@ class Cases:
     def reviews(self) -> Reviews:
         """How far findings went, and who supervises an office."""
         return Reviews(self._engine)
+
+    def monthly_reviews(self) -> MonthlyReviews:
+        """Which months were reviewed and signed for."""
+        return MonthlyReviews(self._engine)
 
     def finding_context(self) -> FindingContext:
         """What our records know that explains an access."""

@@ -42,6 +42,8 @@ PAGE = 100
 """Greatest number of entries on one page."""
 EXPORTED = 1000
 """The same where the page leaves as a file."""
+CAPACITIES = (Role.PRIVACY_OFFICER, Role.AUDITOR, Role.OFFICIAL, Role.SERVICE, Role.CITIZEN)
+"""The one that weighs most first."""
 CURSOR_LASTS = timedelta(hours=1)
 """A page is turned within this time: a cursor is no name for a place in the log."""
 
@@ -165,14 +167,14 @@ async def _connection(context: Context, page: Page, after: str | None) -> Access
 
 
 async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry]:
-    covered = await _covered(context, placed := list(placed))
+    covered = await covered_by(context, placed := list(placed))
     mine = {record.id: record for record in await context.house.cases.cases_of(context.viewer.person)}
     shown = []
     for each, proof in zip(placed, covered, strict=True):
         access = each.entry.access
         known = mine.get(access.case_id) if access.case_id else None
         if _is_reduced(access, mine):
-            shown.append(await _reduced(context, each, _integrity(each, proof)))
+            shown.append(await _reduced(context, each, integrity(each, proof)))
             continue
         shown.append(
             AccessEntry(
@@ -194,7 +196,7 @@ async def _shown(context: Context, placed: Iterable[Placed]) -> list[AccessEntry
                 withheld=fields(context, access.withheld, {}),
                 source_address=None,
                 trace_id=None,
-                integrity=_integrity(each, proof),
+                integrity=integrity(each, proof),
             )
         )
     return shown
@@ -211,7 +213,7 @@ async def _reduced(context: Context, placed: Placed, integrity: EntryIntegrity) 
     return AccessEntry(
         id=strawberry.ID(str(placed.entry.id)),
         at=access.at,
-        actor=_actor(context, access, known=_role(access.roles) is not Role.CITIZEN),
+        actor=_actor(context, access, known=capacity(access.roles) is not Role.CITIZEN),
         on_behalf_of=None,
         client=access.client_id,
         subject=await _subject(context, access.subject),
@@ -236,7 +238,7 @@ def _actor(context: Context, access: Access, *, known: bool = True) -> Actor:
     """Who accessed, by no name: a pseudonym that another reader could not recognise."""
     me, viewer = context.viewer.person, PersonId(access.viewer)
     return Actor(
-        kind=_role(access.roles),
+        kind=capacity(access.roles),
         name=None,
         office=None,
         agency=access.organisation or access.client_id,
@@ -244,7 +246,7 @@ def _actor(context: Context, access: Access, *, known: bool = True) -> Actor:
     )
 
 
-async def _covered(context: Context, placed: Sequence[Placed]) -> Sequence[Covered | None]:
+async def covered_by(context: Context, placed: Sequence[Placed]) -> Sequence[Covered | None]:
     """Proofs for entries, where the document asks for them."""
     published = context.house.published
     if published is None or not PROOF & context.plan.coordinates(Region.LOG):
@@ -253,7 +255,8 @@ async def _covered(context: Context, placed: Sequence[Placed]) -> Sequence[Cover
     return await asyncio.to_thread(published.covered, leaves)
 
 
-def _integrity(placed: Placed, covered: Covered | None) -> EntryIntegrity:
+def integrity(placed: Placed, covered: Covered | None) -> EntryIntegrity:
+    """Where an entry lies in the tree, with the proof, if there is one."""
     return EntryIntegrity(
         leaf_index=str(placed.leaf_index),
         leaf_hash=leaf_hash(placed.entry.leaf).hex(),
@@ -283,10 +286,10 @@ def _acted_for(context: Context, somebody: str | None) -> str | None:
     return context.sealed("Person", "", me) if somebody == me else None
 
 
-def _role(roles: Iterable[str]) -> Role:
+def capacity(roles: Iterable[str]) -> Role:
     """The capacity that weighs most."""
-    order = (Role.PRIVACY_OFFICER, Role.AUDITOR, Role.OFFICIAL, Role.SERVICE, Role.CITIZEN)
-    return next((role for role in order if role.name in set(roles)), Role.CITIZEN)
+    held = set(roles)
+    return next((role for role in CAPACITIES if role.name in held), Role.CITIZEN)
 
 
 def fields(context: Context, coordinates: Iterable[Coordinate], records: Mapping[str, Records]) -> list[AccessedFields]:

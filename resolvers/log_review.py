@@ -8,12 +8,12 @@ of the person whom it was narrowed to or whose name was told.
 import asyncio
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import strawberry
 
-from audit.entry import Access, Outcome, leaf_hash
+from audit.entry import Access, Outcome
 from audit.reading import Filter
 from audit.searching import Found, Place, Search, Wanted
 from audit.store import Placed, microseconds
@@ -22,8 +22,7 @@ from auth.policy import Entries, Facts
 from auth.viewer import Viewer
 from resolvers import authority, errors, inputs
 from resolvers.context import Attempt, Context, Review
-from resolvers.log import CURSOR_LASTS, PAGE, PROOF, UUID_TEXT, fields
-from resolvers.plan import Region
+from resolvers.log import CURSOR_LASTS, PAGE, UUID_TEXT, capacity, covered_by, fields, integrity
 from resolvers.redaction import without_numbers
 from schema.access import (
     AccessEntry,
@@ -33,7 +32,6 @@ from schema.access import (
     AccessOutcome,
     AccessTask,
     Actor,
-    EntryIntegrity,
     PageInfo,
 )
 from schema.case import CaseKind, PersonLookupInput, Purpose, RefusalCode
@@ -42,8 +40,6 @@ from schema.person import Person
 from schema.viewer import Role
 
 REVIEWERS = (Role.PRIVACY_OFFICER, Role.AUDITOR)
-CAPACITIES = (*REVIEWERS, Role.OFFICIAL, Role.SERVICE, Role.CITIZEN)
-"""The one that weighs most first."""
 SHORTEST, LONGEST = 20, 500
 
 
@@ -223,7 +219,7 @@ async def _connection(context: Context, found: Found, after: str | None) -> Acce
 
 async def shown(context: Context, placed: Sequence[Placed]) -> list[AccessEntry]:
     """Entries as officers see them, and officials their own that are asked about."""
-    proofs = await _covered(context, placed)
+    proofs = await covered_by(context, placed)
     ids = {case for each in placed if (case := each.entry.access.case_id) is not None}
     records = await asyncio.gather(*(context.house.cases.case(each) for each in sorted(ids)))
     kinds = {record.id: record.kind.name for record in records if record}
@@ -254,12 +250,7 @@ def _shown(context: Context, placed: Placed, proof: Covered | None, kind: str | 
         withheld=fields(context, access.withheld, {}),
         source_address=access.source_address,
         trace_id=access.trace_id,
-        integrity=EntryIntegrity(
-            leaf_index=str(placed.leaf_index),
-            leaf_hash=leaf_hash(placed.entry.leaf).hex(),
-            checkpoint=proof.note if proof else None,
-            inclusion_proof=[each.hex() for each in proof.path] if proof else None,
-        ),
+        integrity=integrity(placed, proof),
     )
 
 
@@ -272,12 +263,6 @@ def actor(context: Context, access: Access) -> Actor:
         office=access.office,
         agency=here,
     )
-
-
-def capacity(roles: Iterable[str]) -> Role:
-    """The capacity that weighs most."""
-    held = set(roles)
-    return next((role for role in CAPACITIES if role.name in held), Role.CITIZEN)
 
 
 def pseudonym(context: Context, here: str, official: PersonId) -> str:
@@ -299,12 +284,3 @@ def person_of(context: Context, subject: PersonId) -> Person:
         masked_registration_number=None,
         subject=subject,
     )
-
-
-async def _covered(context: Context, placed: Sequence[Placed]) -> Sequence[Covered | None]:
-    """Proofs for entries, where the document asks for them."""
-    published = context.house.published
-    if published is None or not PROOF & context.plan.coordinates(Region.LOG):
-        return [None for _ in placed]
-    leaves = [(each.leaf_index, leaf_hash(each.entry.leaf)) for each in placed]
-    return await asyncio.to_thread(published.covered, leaves)

@@ -21,10 +21,11 @@ from audit.findings import from_log, rules
 from audit.findings.evaluation import Evaluation
 from audit.findings.folding import folded
 from audit.findings.holidays import holidays
-from audit.findings.shapes import CONTEXT, FOLDED, SEVERITY, Hit, context
+from audit.findings.shapes import CONTEXT, FOLDED, SEVERITY, Context, Hit, context
 from audit.findings.words import sentence
 from audit.searching import Search
 from audit.store import Placed, microseconds
+from audit.tiles import Published
 from cases.finding_steps import CLOSED, FindingRecord, Noticed, escalated
 from cases.findings import ChangedMeanwhileError
 from cases.store import Cases
@@ -76,12 +77,19 @@ class Judging:
             at = last
 
     async def _judged(self, placed: Sequence[Placed]) -> list[Hit]:
-        accesses = from_log.accesses(placed)
+        accesses, known_then = await self.taken(placed)
         if accesses.is_empty():
             return []
+        return await asyncio.to_thread(self.evaluation.judge, accesses, known_then)
+
+    async def taken(self, placed: Sequence[Placed]) -> tuple[pl.DataFrame, Context]:
+        """Entries as the rules take them, and what is known about them."""
+        accesses, told = await asyncio.to_thread(lambda: (from_log.accesses(placed), from_log.told(placed)))
+        if accesses.is_empty():
+            return accesses, context({}, frozenset(), from_log.TEXT)
         for each in placed:
             self.organisations[each.entry.access.viewer] = each.entry.access.organisation
-        for name, some in from_log.told(placed).items():
+        for name, some in told.items():
             known = self.told.get(name)
             self.told[name] = some if known is None else pl.concat([known, some]).unique()
         persons = accesses["person"].drop_nulls().unique().to_list()
@@ -96,20 +104,22 @@ class Judging:
             tables[name] = pl.concat([tables[name], table]).unique() if name in tables else table
         first, last = accesses["at"].min(), accesses["at"].max()
         years = {each.year for each in (first, last) if isinstance(each, datetime)}
-        known_then = context(tables, holidays(range(min(years) - 1, max(years) + 2)), from_log.TEXT)
-        return await asyncio.to_thread(self.evaluation.judge, accesses, known_then)
+        return accesses, context(tables, holidays(range(min(years) - 1, max(years) + 2)), from_log.TEXT)
 
     async def kept(self, hits: Iterable[Hit], now: datetime) -> int:
         """Keep hits as findings, folded with what is there already; how many were new."""
         store, new = self.cases.findings(), 0
         for official, theirs in groupby(sorted(hits, key=lambda hit: str(hit.official)), key=lambda hit: hit.official):
-            whom = PersonId(str(official))
-            for finding in folded(theirs):
+            whom = None if official is None else PersonId(str(official))
+            here = None if whom is None else self.organisations.get(whom)
+            about = await store.about(whom)
+            # What is known already must not begin a finding, or the same hits fold otherwise the second time.
+            unknown = [hit for hit in theirs if not any(_is_known(each, hit) for each in about)]
+            for finding in folded(unknown):
                 about = await store.about(whom)
                 into = next((each for each in about if _takes(each, finding.raised_at)), None)
                 things = [_noticed(hit) for hit in finding.hits if into is None or not _is_known(into, hit)]
                 if things:
-                    here = self.organisations.get(whom)
                     await store.keep(into.id if into else finding.id, whom, here, things, now)
                     new += len(things)
         return new
@@ -121,9 +131,16 @@ def _takes(record: FindingRecord, at: datetime) -> bool:
 
 
 def _is_known(record: FindingRecord, hit: Hit) -> bool:
-    """What several accesses show is said once a day, with the numbers of the moment it was noticed."""
-    return len(hit.entries) > 1 and any(
-        each.rule == hit.rule.value and len(each.entries) > 1 and abs(each.at - hit.at) < A_DAY
+    """What one access shows is said once; what several show, once a day, with the numbers it was noticed with.
+
+    What goes on after the verdict is new.
+    """
+    if len(hit.entries) == 1:
+        return any((each.rule, each.entries) == (hit.rule.value, hit.entries) for each in record.noticed)
+    if record.state in CLOSED and hit.at > record.steps[-1].at:
+        return False
+    return any(
+        each.rule == hit.rule.value and len(each.entries) != 1 and abs(each.at - hit.at) < A_DAY
         for each in record.noticed
     )
 
@@ -169,24 +186,31 @@ class Registers:
 
 
 class Evaluator:
-    """Judges what is new in a house's log, whenever it is this process's turn."""
+    """Judges what is new in a house's log, whenever it is this process's turn.
 
-    def __init__(self, house: House) -> None:
+    `behind_s` says for how many seconds not every entry was in the tree.
+    """
+
+    def __init__(self, house: House, behind_s: Callable[[], float]) -> None:
         self._house = house
+        self._behind_s = behind_s
         self._holder = secrets.token_hex(16)
         self._judging: Judging | None = None
 
     async def evaluate_new(self) -> int:
-        """Judge every entry that was not judged yet; how many things were noticed."""
-        house, noticed = self._house, 0
+        """Judge the log itself and every entry that was not judged yet; how many things were noticed."""
+        house = self._house
         epoch, reviews = house.log.epoch, house.cases.reviews()
         at = await reviews.turn(epoch, self._holder, house.clock(), LEASE)
         if at is None:
             self._judging = None
             return 0
+        search = Search(house.log.reading.engine, house.log.reading.vault)
+        behind = timedelta(seconds=self._behind_s())
+        gaps = await log_gaps(search, house.published, behind, house.clock())
+        noticed = await Judging(search, house.cases).kept(gaps, house.clock())
         if self._judging is None:
-            reading = house.log.reading
-            judging = Judging(Search(reading.engine, reading.vault), house.cases)
+            judging = Judging(search, house.cases)
             await judging.remember(at, house.clock())
             judging.asking = Registers(house).asked
             self._judging = judging
@@ -223,9 +247,17 @@ class Evaluator:
         return None if office is None else await self._house.cases.reviews().supervisor(here, office)
 
 
-async def evaluate_forever(house: House, every_s: float) -> None:
+async def log_gaps(search: Search, published: Published | None, behind: timedelta, now: datetime) -> list[Hit]:
+    """What is wrong with the log: a tree that is behind, and the first entry whose receipt was not kept in time."""
+    size = None if published is None else await asyncio.to_thread(published.size)
+    waits = None if size is None else await search.first_from(size)
+    receipts = [] if waits is None else [(*waits, None, True)]
+    return rules.log_gaps(pl.DataFrame(receipts, schema=rules.RECEIPTS, orient="row"), behind, now)
+
+
+async def evaluate_forever(house: House, every_s: float, behind_s: Callable[[], float]) -> None:
     """Judge and escalate, again and again; a failing round is told and the next one tries again."""
-    evaluator = Evaluator(house)
+    evaluator = Evaluator(house, behind_s)
     while True:
         try:
             await evaluator.evaluate_new()

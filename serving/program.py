@@ -241,7 +241,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         )
         poller = asyncio.create_task(deferred.poll_forever(house))
         stack.callback(poller.cancel)
-        judging = asyncio.create_task(evaluate_forever(house, settings.findings_every_s))
+        judging = asyncio.create_task(evaluate_forever(house, settings.findings_every_s, lambda: tree.behind_s))
         stack.callback(judging.cancel)
         endpoint = Endpoint(
             Graph(core, documents, house, fast_path=settings.fast_path),

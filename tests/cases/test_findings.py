@@ -88,17 +88,19 @@ async def test_two_evaluations_at_once_open_one_finding(store: FindingStore) -> 
     assert (len(record.steps), record.noticed) == (1, (LOOKED, AGAIN))
 
 
-async def test_an_organisation_sees_its_own_newest_first_page_by_page(store: FindingStore) -> None:
+async def test_an_organisation_sees_its_own_and_those_about_the_log_newest_first_page_by_page(
+    store: FindingStore,
+) -> None:
     for number in range(4):
         thing = Noticed("OFF_HOURS", "LOW", NOW + number // 2 * DAY, (number,), "가", "a")
         await kept(store, thing, finding_id=ID[:-1] + str(number))
     await store.keep(ID[:-1] + "9", None, None, [LOOKED], NOW)
     seen = [record.id[-1] for record in await store.of_organisation("city-1")]
-    assert seen == ["3", "2", "1", "0"]
+    assert seen == ["3", "2", "1", "0", "9"]
     two = await store.of_organisation("city-1", first=2)
     rest = await store.of_organisation("city-1", before=(two[-1].raised_at, two[-1].id))
     assert [record.id[-1] for record in [*two, *rest]] == seen
-    assert await store.of_organisation("city-2") == []
+    assert [record.id[-1] for record in await store.of_organisation("city-2")] == ["9"]
     await store.take(two[0], requested(two[0], JUDGE, NOW + DAY, None, NOW))
     (waiting,) = await store.of_organisation("city-1", state=State.EXPLANATION_REQUESTED)
     assert waiting.id == two[0].id

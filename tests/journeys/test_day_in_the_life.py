@@ -1,5 +1,9 @@
 """A day in the life: an official looks, is refused, looks again with a false reason; it is found, explained, judged."""
 
+import json
+import os
+import shutil
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -9,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.client import Asker, Onestop, serving
+from tests.journeys.client import Asker, Onestop, sent, serving
 from tests.journeys.documents import ESTATE
 
 REASON = "I heard that she left a lot of money and wanted to see for myself how much it is."
@@ -45,6 +49,9 @@ LOG = """query A($filter: AccessFilter, $first: Int, $after: String) {
 }"""
 REVEAL = "mutation N($of: ID!, $reason: String!) { revealActor(of: $of, reason: $reason) { kind name agency } }"
 LOOK_UP = "mutation P($p: PersonLookupInput!, $r: String!) { lookUpSubject(person: $p, reason: $r) { id name } }"
+GOPATH = "/usr/share/gocode"
+HAS_GO = shutil.which("go") is not None and Path(GOPATH, "src/golang.org/x/mod/sumdb").is_dir()
+"""Without Go `onestop log proof` alone checks the proof; tests/go_peers says in the summary that Go is missing."""
 WHY = "A complaint about this very access came in."
 
 
@@ -85,6 +92,43 @@ def noticed(officer: Asker, words: str) -> Any:
 
 def edges(asker: Asker, **where: Any) -> list[Any]:
     return [each["node"] for each in asker.seen(LOG, filter=where, first=100)["accessLog"]["edges"]]
+
+
+def proven(town: Onestop, person: Asker, entry: str) -> str:
+    """What the checker says of the proof that a person fetched, given nothing but the log's public key."""
+    ends, headers = time.monotonic() + 60, {"Authorization": f"Bearer {person.token}"}
+    while (reply := sent("GET", f"{town.url}/log/proof/{entry}", headers=headers)).status == 503:
+        assert time.monotonic() < ends
+        time.sleep(0.2)  # no checkpoint covers it yet
+    assert reply.status == 200
+    file = town.directory / f"proof-{entry}.json"
+    file.write_bytes(reply.body)
+    key = town.command("log", "key", "--data", str(town.directory)).strip()
+    if HAS_GO:
+        altered = {**reply.json, "leaf_hash": "00" * 32}
+        honest, forged = checked_by_go(town, key, [reply.json, altered])
+        assert (honest, "inclusion" in forged) == ("", True)
+    return town.command("log", "proof", "--check", str(file), "--key", key)
+
+
+def checked_by_go(town: Onestop, key: str, proofs: list[Any]) -> list[str]:
+    """What Go's sumdb says against each proof; nothing where it holds."""
+    environment = os.environ | {"GOPATH": GOPATH, "GO111MODULE": "off", "GOCACHE": str(town.directory / "go-cache")}
+    peer = Path(__file__).parent.parent / "go_peers" / "peer.go"
+    subprocess.run(["go", "build", "-o", town.directory / "peer", peer], check=True, env=environment)
+    cases = [
+        {
+            "Key": key,
+            "Checkpoint": each["checkpoint"],
+            "Inclusion": [
+                {"Index": each["leaf_index"], "LeafHash": each["leaf_hash"], "Path": each["inclusion_proof"]}
+            ],
+        }
+        for each in proofs
+    ]
+    ran = subprocess.run([town.directory / "peer"], input=json.dumps(cases), capture_output=True, text=True, check=True)
+    said: list[str] = json.loads(ran.stdout)
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +190,26 @@ def test_it_is_found_explained_judged_and_seen_by_the_family(town: Onestop, day:
         id=case,
     )["estateCase"]["accessLog"]["edges"]
     seen = {each["node"]["id"] for each in shown if each["node"]["actor"]["kind"] == "OFFICIAL"}
-    assert seen & {each["id"] for each in day["entries"]}
+    theirs = seen & {each["id"] for each in day["entries"]}
+    assert theirs
+    entry = theirs.pop()
+    assert f"Proven: entry {entry}" in proven(town, heir, entry)
+
+
+def test_the_month_is_reviewed_and_history_is_judged_by_command(town: Onestop, day: Any) -> None:
+    month = ["findings", "review", "--month", f"{datetime.now(UTC):%Y-%m}", "--data", str(town.directory), "--token"]
+    reviewed = json.loads(town.command(*month, town.token("privacy-officer"), "--json"))
+    assert (reviewed["organisation"], reviewed["byRule"]["BREAK_GLASS"] > 0) == ("서울특별시 노원구", True)
+    assert "황동욱" not in str(reviewed)
+    with pytest.raises(AssertionError, match="not over yet"):
+        town.command(*month, town.token("privacy-officer"), "--sign-off")
+    with pytest.raises(AssertionError, match="Only privacy officers and auditors"):
+        town.command(*month, town.token("heir"))
+    history = ["findings", "evaluate", "--data", str(town.directory), "--json"]
+    twice = [json.loads(town.command(*history)) for _ in range(2)]
+    assert twice[0]["rules"]["BREAK_GLASS"]["noticed"] > 0
+    assert twice[1]["new"] == 0
+    assert day["id"] in {each["id"] for each in findings(town.as_("privacy-officer"))}
 
 
 def test_the_officer_searches_by_every_filter_and_each_look_is_recorded(town: Onestop, day: Any) -> None:
