@@ -22,7 +22,7 @@ from auth.challenge import challenges
 from auth.dpop import Shown
 from auth.token import LEEWAY, ProofUnknownError, UnauthenticatedError
 from auth.viewer import Viewer
-from resolvers import errors
+from resolvers import errors, silence
 from resolvers.context import Attempt, Context, Hand, Review
 from resolvers.documents import Documents
 from resolvers.execution import ProjectingExecutor
@@ -70,6 +70,7 @@ class Graph:
         return await asyncio.shield(task)
 
     async def _answered(self, asked: Asked) -> Reply:
+        began = asyncio.get_running_loop().time()
         prepared = self._prepared(asked)
         if isinstance(prepared, Reply):
             return prepared
@@ -84,7 +85,10 @@ class Graph:
             return admitted
         viewer, purposes = admitted
         context = Context.begun(self._house, viewer, asked, plan, purposes)
-        return await self._replied(context, variables, None)
+        reply = await self._replied(context, variables, None)
+        if any(attempt.code is RefusalCode.NOT_ACCESSIBLE for attempt in context.attempts):
+            await silence.until_the_next_line(began)
+        return reply
 
     async def _admitted(self, asked: Asked, *, still: bool = False) -> tuple[Viewer, frozenset[Purpose] | None] | Reply:
         """Who asks, and for what their client may ask this document; `still` on a stream that has begun."""

@@ -1,5 +1,6 @@
 """Ids of nothing, of somebody else's case, of a protected person's and of no kind at all: the same answer and work."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import event
 
+from resolvers import silence
 from resolvers.operation_types import Reply
 from schema.case import CaseKind
 from tests.resolvers.world import BABY, CLIENT, FATHER, HUSBAND, PERSONS, SON, STRANGER, UNCLE, WIFE, World
@@ -134,6 +136,26 @@ async def test_an_entry_that_is_not_ones_own_makes_the_same_answer_and_the_same_
     assert '"accessEntry": null' in said
     for each in found.values():
         assert each == (said, told)
+
+
+async def test_a_refusal_leaves_on_the_grid_and_an_answer_when_it_is_ready(
+    world: World, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    real = silence.until_the_next_line
+
+    async def watched(began: float) -> None:
+        await real(began)
+        waited.append(asyncio.get_running_loop().time() - began)
+
+    monkeypatch.setattr(silence, "until_the_next_line", watched)
+    for what in ("foreign", "protected", "unknown", "nothing"):
+        await world.ask(QUESTIONS["estateCase"], {"id": ids[what]}, token=world.token(STRANGER))
+    assert len(waited) == 4
+    assert min(waited) >= silence.GRID_S
+
+    await world.ask(QUESTIONS["estateCase"], {"id": ids["foreign"]}, token=world.token(WIFE))
+    assert len(waited) == 4
 
 
 async def test_who_holds_a_mandate_on_a_protected_persons_case_reads_the_same_words(
