@@ -15,7 +15,7 @@ from rules.deadlines import BirthFacts, EstateFacts, birth_deadlines, estate_dea
 from schema.access import AccessEntryConnection
 from schema.answer import Answer, Section
 from schema.birth import BirthCase
-from schema.case import Case, CaseKind, Deadline, Mandate, MandateRole, Withheld
+from schema.case import Case, CaseKind, CaseStatus, Deadline, Mandate, MandateRole, Withheld
 from schema.disclosure import Agency
 from schema.estate import EstateCase
 from schema.fields import resolves
@@ -40,13 +40,13 @@ def person(context: Context, held: Hand) -> Person:
 
 
 async def shown(context: Context, held: Hand) -> EstateCase | BirthCase:
-    """A case that was entered, as the graph has it."""
+    """A case that was entered, as the graph has it; the agencies that its fields need have been asked."""
+    await sections.begun(context, held)
     record = held.record
     return TYPES[record.kind](
         id=strawberry.ID(context.sealed(record.kind.name, record.id)),
         number=record.number,
         kind=record.kind,
-        status=await sections.status(context, held),
         opened_at=record.opened_at,
         purpose=held.mandate.purpose,
         ref=record.id,
@@ -69,6 +69,12 @@ def mandate_of(context: Context, record: MandateRecord) -> Mandate:
         acting_for=record.on_behalf_of,
         ref=record.case_id,
     )
+
+
+@resolves(Case, "status")
+async def status(parent: Parent, info: In) -> CaseStatus:
+    """Where it stands once all agencies that this question asks have answered."""
+    return await sections.status(context_of(info), hand(info, parent))
 
 
 @resolves(Case, "mandate")
@@ -133,6 +139,8 @@ async def deadlines(parent: Parent, info: In) -> list[Deadline]:
     registered = person_of(held.register)
     if held.record.kind is CaseKind.BIRTH:
         return list(birth_deadlines(BirthFacts(registered.birth_date), today))
+    if Agency.FINANCE in held.sections:  # what it says now may be kept, and may end on another day
+        await sections.section(context, held, Agency.FINANCE)
     inquiry = await context.house.cases.inquiry(held.case_id, Agency.FINANCE)
     facts = EstateFacts(
         opened_on=authority.opened_on(registered) or today,

@@ -33,7 +33,7 @@ from resolvers.recheck import taken_back
 from resolvers.recording import RecordingExecutor
 from resolvers.redaction import redacted, without_numbers
 from resolvers.roots import Change
-from resolvers.sections import SUMMARY_READS, permitted
+from resolvers.sections import SUMMARY_READS, all_answered, permitted
 from resolvers.trusted import Readings, Trust
 from resolvers.visibility import delayed
 from resolvers.witness import Leak, Seen, Subject, Witness
@@ -178,6 +178,7 @@ class Graph:
 
     async def _replied(self, context: Context, variables: Any, root: Any) -> Reply:
         result = await self._executed(context.asked, context, root)
+        await all_answered(context)
         problems = [_formatted(each) for each in result.errors or ()]
         data, seen = result.data, {}
         try:

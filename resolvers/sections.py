@@ -7,7 +7,7 @@ everything or not at all.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
@@ -83,8 +83,13 @@ async def answers(context: Context, hand: Hand, agencies: Sequence[Agency] = SIX
     return [each.answer for each in await _sections(context, hand, agencies)]
 
 
-async def _sections(context: Context, hand: Hand, agencies: Sequence[Agency]) -> list[Any]:
-    """What these agencies say; those not asked yet are asked together before any is waited for.
+async def begun(context: Context, hand: Hand) -> None:
+    """Ask every agency of which the document reads anything, before any of its fields is looked at."""
+    await _begun(context, hand, [agency for agency in SIX if asks(context, hand, agency)])
+
+
+async def _begun(context: Context, hand: Hand, agencies: Sequence[Agency]) -> None:
+    """Ask these agencies unless they were asked already.
 
     The first to ask asks for every case of the kind, so that the agency's connector is called once for all of them.
     """
@@ -93,9 +98,21 @@ async def _sections(context: Context, hand: Hand, agencies: Sequence[Agency]) ->
         for agency in agencies:
             if agency not in hand.sections:
                 _ask(context, hand, agency)
+
+
+async def _sections(context: Context, hand: Hand, agencies: Sequence[Agency]) -> list[Any]:
+    """What these agencies say; those not asked yet are asked together before any is waited for."""
+    await _begun(context, hand, agencies)
     # Several wait for the same task: none of them ends it, and what is there is taken without another one.
     tasks = [hand.sections[agency] for agency in agencies]
     return [task.result() if task.done() else await asyncio.shield(task) for task in tasks]
+
+
+async def all_answered(context: Context) -> None:
+    """Wait for every agency that was asked, whether its field was still looked at or not: the log tells how it went."""
+    tasks = [task for hand in context.hands.values() for task in hand.sections.values() if not task.done()]
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _ask(context: Context, hand: Hand, agency: Agency) -> None:
@@ -108,8 +125,7 @@ async def status(context: Context, hand: Hand) -> CaseStatus:
     """Where the case stands, by how each agency answered last; nobody is asked for it."""
     if hand.record.closed_at is not None:
         return CaseStatus.CLOSED
-    if asked_here := [agency for agency in SIX if asks(context, hand, agency)]:
-        await answers(context, hand, asked_here)
+    await all_answered(context)
     known = await context.house.cases.standings(hand.case_id)
     known |= {agency: answer.status for agency, answer in hand.answers.items()}
     said = [known.get(agency) for agency in SIX]
@@ -146,13 +162,13 @@ async def _fetched(context: Context, hand: Hand, agency: Agency) -> Any:
         found = blank(connector, AnswerStatus.REFUSED)
     else:
         question = _question(context, hand, agency, readable)
-        loader = _loader(context, connector)
+        load = _asking(context, connector)
         try:
             async with asyncio.timeout(context.left_s):
                 if agency is Agency.FINANCE:
-                    found = (await _finance(context, hand, question, loader)).section
+                    found = (await _finance(context, hand, question, load)).section
                 else:
-                    found = (await loader.load(question)).section
+                    found = (await load(question)).section
         except TimeoutError:
             found = blank(connector, AnswerStatus.UNAVAILABLE, "DEADLINE", _LATE)
         except Exception as error:
@@ -244,15 +260,24 @@ def _question(context: Context, hand: Hand, agency: Agency, readable: frozenset[
     )
 
 
-def _loader(context: Context, connector: Connector[Any]) -> DataLoader[Asked, Answered[Any]]:
+Asking = Callable[[Asked], Awaitable[Answered[Any]]]
+
+
+def _asking(context: Context, connector: Connector[Any]) -> Asking:
+    """How the connector is asked: once for all cases of the operation, and at once where there is only one."""
     loader = context.loaders.get(connector.section)
     if loader is None:
 
         async def fetch(questions: list[Asked]) -> list[Answered[Any]]:
             return list(await connector.fetch(questions))
 
+        async def alone(question: Asked) -> Answered[Any]:
+            return (await connector.fetch([question]))[0]
+
+        if len(context.hands) == 1:
+            return alone
         loader = context.loaders[connector.section] = DataLoader(fetch, cache=False)
-    return loader
+    return loader.load
 
 
 def _inquiries(context: Context) -> DataLoader[CaseId, Inquiry | None]:
@@ -295,9 +320,7 @@ def blank(
 # ---------------------------------------------------------------- the agency that answers later
 
 
-async def _finance(
-    context: Context, hand: Hand, question: Asked, loader: DataLoader[Asked, Answered[Any]]
-) -> Answered[Any]:
+async def _finance(context: Context, hand: Hand, question: Asked, load: Asking) -> Answered[Any]:
     """Ask once, come back with the ticket, and keep the answer: the agency deletes its copy after three months."""
     house = context.house
     inquiry = await _inquiries(context).load(hand.case_id)
@@ -314,10 +337,10 @@ async def _finance(
         )
     question = replace(question, callback_url=house.callback_url if hand.region is Region.ESTATE else None)
     ticket = Ticket(inquiry.ticket, inquiry.expected_by) if inquiry else None
-    answered = await loader.load(replace(question, ticket=ticket, idempotency=f"{hand.case_id}:{generation}"))
+    answered = await load(replace(question, ticket=ticket, idempotency=f"{hand.case_id}:{generation}"))
     if answered.answer.status is AnswerStatus.EXPIRED and Agency.FINANCE in hand.renewed:
         inquiry, generation = None, generation + 1
-        answered = await loader.load(replace(question, ticket=None, idempotency=f"{hand.case_id}:{generation}"))
+        answered = await load(replace(question, ticket=None, idempotency=f"{hand.case_id}:{generation}"))
     if answered.ticket is not None and inquiry is None:
         await house.cases.inquire(
             hand.case_id,

@@ -252,7 +252,7 @@ class Deadline:
 class Case(Node):
     number: str = strawberry.field(description="Number to quote to an office.")
     kind: CaseKind = strawberry.field(description="What the case is about.")
-    status: CaseStatus = strawberry.field(description="Where the case stands.")
+    status: CaseStatus = fetched(description="Where the case stands.")
     opened_at: datetime = strawberry.field(description="When it was opened.")
     purpose: Purpose = strawberry.field(description="The purpose for which the viewer asks here.")
     mandate: Mandate = fetched(description="The viewer's own power on this case.")
