@@ -10,7 +10,7 @@ selects is collected by graphql-core too, so that aliases, fragments, merged fie
 graphql-core calls the methods that are overridden here internal; the tests hold both ways against each other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, EnumMeta
 from typing import Any, Final, Protocol
@@ -107,7 +107,9 @@ class ProjectingExecutor(RecordingExecutor):
                     self._given_up = path
                 else:
                     projection.tries = TRIES
-                    self.context_value.completed[tuple(path.as_list())] = Projected(projection.columns, result)
+                    self.context_value.completed[tuple(path.as_list())] = Projected(
+                        projection.columns, result, completed
+                    )
                     return completed
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
@@ -133,11 +135,9 @@ def compiled(executor: Compiling, type_: GraphQLOutputType, details: FieldDetail
         if source.defers(details):
             return None
         expression, columns = source.present(unwrapped(type_)[0], details, "value", "value", root=True)
-        code = compile(f"def project(value):\n    return {expression}\n", f"<{named.name}>", "exec")
+        return Projection(source.function(expression), columns)
     except (NotPlain, SyntaxError, RecursionError, MemoryError):
         return None
-    exec(code, source.names)  # noqa: S102 - of attribute names, which are identifiers, and of names of the schema, quoted
-    return Projection(source.names["project"], columns)
 
 
 class Source:
@@ -166,6 +166,29 @@ class Source:
             or any(directive.name.value not in {"skip", "include"} for directive in each.node.directives or ())
             for each in details
         )
+
+    def function(self, expression: str) -> Callable[[Any], Any]:
+        """The expression as a function of `value`."""
+        code = compile(f"def project(value):\n    return {expression}\n", "<selection>", "exec")
+        exec(code, self.names)  # noqa: S102 - of attribute names, which are identifiers, and of names of the schema, quoted
+        made: Callable[[Any], Any] = self.names["project"]
+        return made
+
+    def collected(self, type_: GraphQLObjectType, details: FieldDetailsList) -> Iterable[tuple[str, FieldDetailsList]]:
+        """What is selected on the type, by response key."""
+        executor = self._executor
+        found: CollectedFields = collect_subfields(
+            executor.schema,
+            executor.fragments,
+            executor.variable_values,
+            executor.operation,
+            type_,
+            details,
+            executor.hide_suggestions,
+        )
+        if found.new_defer_usages or any(map(self.defers, found.grouped_field_set.values())):
+            raise NotPlain(type_)
+        return found.grouped_field_set.items()
 
     # ------------------------------------------------------------ values
     # `first` is an expression that gives the value and binds it to the variable `value`; it is evaluated before that.
@@ -196,38 +219,29 @@ class Source:
         """An object of exactly the type's class. Who stands for somebody's data is noted, so has to be the root."""
         if not root and type_.name in NOTED and type_.name not in RECORD_KEYS:
             raise NotPlain(type_)
-        known = f"{bound(first, value)}.__class__ is {self.constant(plain_class(type_))}"
-        if type_.is_type_of is not None:  # Strawberry's own; what was cast to another type has the same class
-            known += f" and {self.constant(type_.is_type_of)}({value}, None)"
+        known = self.known(type_, first, value)
         shown, columns = self.fields(type_, details, value)
         return f"({shown} if {known} else give_up())", columns
 
+    def known(self, type_: GraphQLObjectType, first: str, value: str) -> str:
+        """Whether an object is exactly of the type's class."""
+        known = f"{bound(first, value)}.__class__ is {self.constant(plain_class(type_))}"
+        if type_.is_type_of is not None:  # Strawberry's own; what was cast to another type has the same class
+            known += f" and {self.constant(type_.is_type_of)}({value}, None)"
+        return known
+
     def fields(self, type_: GraphQLObjectType, details: FieldDetailsList, access: str) -> tuple[str, Columns]:
         """The fields of a known object, as a dictionary."""
-        executor = self._executor
-        collected: CollectedFields = collect_subfields(
-            executor.schema,
-            executor.fragments,
-            executor.variable_values,
-            executor.operation,
-            type_,
-            details,
-            executor.hide_suggestions,
-        )
-        if collected.new_defer_usages:
-            raise NotPlain(type_)
         shown: list[str] = []
         sure: set[Coordinate] = set()
         open_: list[tuple[str, Coordinate]] = []
         below: list[Below] = []
-        for key, group in collected.grouped_field_set.items():
-            if self.defers(group):
-                raise NotPlain(key)
+        for key, group in self.collected(type_, details):
             name = group[0].node.name.value
             if name == "__typename":
                 shown.append(f"{key!r}: {type_.name!r}")
                 continue
-            definition = executor.schema.get_field(type_, name)
+            definition = self._executor.schema.get_field(type_, name)
             if definition is None:
                 raise NotPlain(name)
             expression, under = self.field(definition, group, access)

@@ -41,10 +41,11 @@ RECORD_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """A value whose whole selection was projected, with the schema value it was made from."""
+    """A value whose whole selection was projected: the schema value it was made from, and what is answered."""
 
     columns: Columns
     source: Any
+    answered: Any
 
 
 Completed = dict[tuple[str | int, ...], tuple[str, Any] | Projected]

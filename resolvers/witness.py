@@ -125,7 +125,7 @@ class Witness:
     def _composite(self, value: Any, field_: Collected, path: tuple[str | int, ...], place: _Place) -> None:
         noted = self._completed.get(path)
         if isinstance(noted, Projected):
-            self._projected(value, field_, noted, place)
+            self._projected(field_, noted, place)
             return
         if isinstance(value, list):
             for index, item in enumerate(value):
@@ -140,10 +140,10 @@ class Witness:
             self.seen[inner.subject].records[type_.name].add(str(getattr(key, "name", key)))
         self._object(value, type_, self._plan.fields.of(type_, field_.nodes), path, inner)
 
-    def _projected(self, value: Any, field_: Collected, noted: Projected, place: _Place) -> None:
+    def _projected(self, field_: Collected, noted: Projected, place: _Place) -> None:
         """All that was projected at one place; objects that stand for somebody are looked at one by one."""
         columns = noted.columns
-        items, sources = flat([value], [noted.source])
+        items, sources = flat([noted.answered], [noted.source])
         if columns.record is not None or columns.type_name not in NOTED:
             self._told(columns, items, sources, place)
             return

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+import orjson
 import strawberry
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -430,7 +431,8 @@ class World:
         )
 
     async def ask(self, text: str, variables: Mapping[str, Any] | None = None, *, token: str | None = "") -> Reply:
-        return await self.graph.answer(self.request(text, variables, token=token))
+        reply = await self.graph.answer(self.request(text, variables, token=token))
+        return replace(reply, data=orjson.loads(orjson.dumps(reply.data)))  # as it is sent
 
     async def new_entries(self) -> list[dict[str, Any]]:
         """The entries since this was asked last."""
