@@ -6,6 +6,7 @@ is never null is disclosed wherever there is an object, and only the others are 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from schema.scalars import Coordinate
@@ -54,7 +55,7 @@ class Columns:
             return
         if self.record is not None:
             answered = True
-            keys = (getattr(source, self.record) for source in sources)
+            keys = set(map(attrgetter(self.record), sources))
             told.records.setdefault(self.type_name, set()).update(str(getattr(key, "name", key)) for key in keys)
         told.disclosed |= self.sure
         missing = told.null if answered else told.failed

@@ -12,6 +12,8 @@ graphql-core calls the methods that are overridden here internal; the tests hold
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from enum import Enum, EnumMeta
 from typing import Any, Final, Protocol
 
@@ -343,13 +345,11 @@ class Source:
     def leaf(self, type_: GraphQLLeafType, first: str, value: str) -> str:
         """One leaf: at once where the class says enough, and otherwise by the type's own coercion."""
         slow = self.constant(_coercion(type_))
-        quick = _QUICK.get(type_) if isinstance(type_, GraphQLScalarType) else None
-        if quick is None and type_.coerce_output_value == _WON:
-            quick = (int, f" and -{WON_LIMIT} <= {{0}} <= {WON_LIMIT}")
+        quick = _QUICK.get(type_, _QUICK_BY_COERCION.get(type_.coerce_output_value))
         if quick is not None:
-            class_, condition = quick
-            known = f"{bound(first, value)}.__class__ is {class_.__name__}{condition.format(value)}"
-            return f"({value} if {known} else {slow}({value}))"
+            class_, condition, shown = quick
+            known = f"{bound(first, value)}.__class__ is {self.constant(class_)}{condition.format(value)}"
+            return f"({shown.format(value)} if {known} else {slow}({value}))"
         members = getattr(type_, "wrapped_cls", None)
         if type(members) is EnumMeta:
             # By name, since members hash in Python.
@@ -370,15 +370,19 @@ def bound(first: str, value: str) -> str:
     return value if first == value else f"({value} := {first})"
 
 
-_QUICK: Final[dict[GraphQLScalarType, tuple[type, str]]] = {
-    GraphQLString: (str, ""),
-    GraphQLID: (str, ""),
-    GraphQLBoolean: (bool, ""),
-    GraphQLInt: (int, " and -2147483648 <= {0} <= 2147483647"),
-    GraphQLFloat: (float, " and {0} - {0} == 0.0"),
+_QUICK: Final[dict[Any, tuple[type, str, str]]] = {
+    GraphQLString: (str, "", "{0}"),
+    GraphQLID: (str, "", "{0}"),
+    GraphQLBoolean: (bool, "", "{0}"),
+    GraphQLInt: (int, " and -2147483648 <= {0} <= 2147483647", "{0}"),
+    GraphQLFloat: (float, " and {0} - {0} == 0.0", "{0}"),
 }
-"""Scalars that leave a value of the class, and of the condition, as it is."""
-_WON: Final = SCALARS[Won].serialize
+"""Scalars whose coercion is known for values of the class and of the condition, and what it makes of them."""
+_QUICK_BY_COERCION: Final[dict[Any, tuple[type, str, str]]] = {
+    SCALARS[Won].serialize: (int, f" and -{WON_LIMIT} <= {{0}} <= {WON_LIMIT}", "{0}"),
+    SCALARS[date].serialize: (date, "", "{0}.isoformat()"),
+    SCALARS[Decimal].serialize: (Decimal, " and {0}.is_finite()", "format({0}, 'f')"),
+}
 
 
 def plain_class(type_: GraphQLObjectType) -> Any:

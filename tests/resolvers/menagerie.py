@@ -171,7 +171,7 @@ ODD: list[Any] = [
     *(1.0, 3.7, -0.0, 1e308, float("nan"), float("inf"), True, False, b"x", [], {}, (), [None], ["a"], [1]),
     *({"a": 1}, ValueError("as a value"), ValueError, Undefined, Color.RED, Color.GREEN, Color, Language.KO),
     *(date(2020, 1, 2), datetime(2020, 1, 2, 3, 4, 5), datetime(2020, 1, 2, 3, 4, 5, 6, UTC)),  # noqa: DTZ001
-    *(Decimal("1.10"), Decimal("NaN"), Text("sub"), Number(5), len, range(3), MISSING, Awaited()),
+    *(Decimal("1.10"), Decimal("1E+3"), Decimal("NaN"), Text("sub"), Number(5), len, range(3), MISSING, Awaited()),
 ]
 
 

@@ -159,8 +159,14 @@ MUTANTS = {
     "Won without its limits": ('f" and -{WON_LIMIT} <= {{0}} <= {WON_LIMIT}"', '""'),
     "Won one too far": ("<= {WON_LIMIT}", "<= {WON_LIMIT + 1}"),
     "a boolean is a number": (
-        "{bound(first, value)}.__class__ is {class_.__name__}",
-        "isinstance({bound(first, value)}, {class_.__name__})",
+        "{bound(first, value)}.__class__ is {self.constant(class_)}",
+        "isinstance({bound(first, value)}, {self.constant(class_)})",
+    ),
+    "Decimal without infinity and NaN in mind": ('" and {0}.is_finite()"', '""'),
+    "Decimal with an exponent": ("format({0}, 'f')", "str({0})"),
+    "a moment is a day": (
+        '(date, "", "{0}.isoformat()")',
+        '(__import__(\'datetime\').datetime, "", "{0}.isoformat()")',
     ),
     "members by the name of the first": ("[{value}._name_]", "[next(iter({names}))]"),
     "any class will do": (".__class__ is {self.constant(plain_class(type_))}", " is not {self.constant(type_)}"),
