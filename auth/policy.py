@@ -1,8 +1,8 @@
 """Rulings: what one viewer may see of one person for one purpose, and why not.
 
 The policies are Cedar (auth/policies/*.cedar), one legal sentence each, named after the row of the decision table
-(auth/decisions.csv) that they state. One batch decides everything that an operation needs. A policy that errors could
-fail open (Cedar skips a `forbid` that errors), so any evaluation error denies everything and is raised as an alert.
+(auth/decisions.csv) that they state. What no policy tells apart is decided once (auth/slices.py). A policy that errors
+could fail open (Cedar skips a `forbid` that errors), so any such error denies everything and is raised as an alert.
 
 Why something is withheld comes from asking again with one circumstance changed: what would have been allowed after
 signing in afresh needs a step-up, and so on. Only circumstances that the viewer may learn of are tried.
@@ -13,13 +13,15 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import cedarpy
 
+from auth.slices import ASKING, Entity, Slice, Slices, asked
 from schema.case import MandateRole, Purpose, RefusalCode
 from schema.disclosure import Agency, Sensitivity
 
@@ -154,9 +156,11 @@ REMEDIES: Sequence[tuple[RefusalCode, dict[str, Any]]] = (
     ),
 )
 """What could be different, each on top of those before: the first that would have allowed it is what to tell."""
-_REMEMBERED = 2048
+_REMEMBERED = 256
+"""Of so many questions' facts the verdicts are remembered."""
 REMEMBERED_S = 60.0
 """How long a verdict is remembered at most."""
+_FACTS = tuple(field.name for field in fields(Facts))
 
 
 FOLDER = resources.files("auth") / "policies"
@@ -169,8 +173,8 @@ class PolicyError(Exception):
 class Policies:
     """The policy set of this process. `alert` is called with policy errors, which never name a person.
 
-    Verdicts are remembered by the facts and the need for 60 `seconds`, and no longer than this policy set is: another
-    one, with another hash, remembers nothing of it.
+    Verdicts are remembered by facts and need for 60 `seconds` from the first on those facts, and no longer than this
+    policy set is: another one, with another hash, remembers nothing of it.
     """
 
     def __init__(self, alert: Callable[[str], None], seconds: Callable[[], float] = time.monotonic) -> None:
@@ -181,29 +185,30 @@ class Policies:
             raise PolicyError("; ".join(str(error) for error in checked.errors))
         self.hash = hashlib.sha256(text.encode() + b"\0" + schema_text.encode()).hexdigest()
         self._alert = alert
-        self._policies = cedarpy.PolicySet.from_str(text)
         self._schema = cedarpy.Schema.from_str(schema_text)
+        self._slices = Slices(text, self._schema, _FACTS)
         self._annotations = annotations(text)
         self._seconds = seconds
-        self._remembered: OrderedDict[tuple[Facts, Need], tuple[Verdict, float]] = OrderedDict()
+        self._remembered: OrderedDict[Facts, tuple[dict[Need, Verdict], float]] = OrderedDict()
 
     def ruling(self, facts: Facts, needs: Sequence[Need]) -> Ruling:
         """A verdict on every need. Facts decide alone, so that a verdict may be remembered with them."""
         now = self._seconds()
         while self._remembered and next(iter(self._remembered.values()))[1] <= now - REMEMBERED_S:
             self._remembered.popitem(last=False)  # the oldest come first
-        # Each is looked up once: facts are many, and every look-up hashes them all.
-        kept = {need: self._remembered.get((facts, need)) for need in needs}
+        known, since = self._remembered.get(facts) or ({}, now)
+        missing = [need for need in needs if need not in known]
+        if not missing:
+            return {need: known[need] for need in needs}
         try:
-            decided = self._decided(facts, [need for need, found in kept.items() if found is None])
+            known = known | self._decided(facts, missing)
         except PolicyError as error:
             self._alert(str(error))
             return {need: Verdict(Effect.WITHHOLD, (), RefusalCode.NOT_ACCESSIBLE) for need in needs}
-        for need, verdict in decided.items():
-            self._remembered[facts, need] = verdict, now
+        self._remembered[facts] = known, since
         while len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
-        return {need: found[0] if found else decided[need] for need, found in kept.items()}
+        return {need: known[need] for need in needs}
 
     def forget(self) -> None:
         """Remember no verdict any more: a mandate was ended."""
@@ -211,67 +216,68 @@ class Policies:
 
     def of_log(self, facts: Facts, entries: Entries) -> Verdict:
         """Whether these entries of the access log may be read."""
-        attributes = {"uid": {"type": "Log", "id": "entries"}, "attrs": asdict(entries), "parents": []}
+        read = {"uid": {"type": "Log", "id": "entries"}, "attrs": asdict(entries), "parents": []}
         try:
-            [verdict] = self._answers(facts, "read_log", [attributes])
+            [verdict] = self._answers(facts, [Slice(self._slices.whole, asked("read_log", read), read, permits=True)])
         except PolicyError as error:
             self._alert(str(error))
             return Verdict(Effect.WITHHOLD, (), RefusalCode.NOT_ACCESSIBLE)
         return verdict
 
     def _decided(self, facts: Facts, needs: Sequence[Need]) -> dict[Need, Verdict]:
-        if not needs:
-            return {}
-        verdicts = self._first(facts, needs)
-        changed = facts
-        for code, changes in REMEDIES:
-            unexplained = [need for need in needs if verdicts[need].refusal is RefusalCode.OUT_OF_SCOPE]
-            before, changed = changed, replace(changed, **changes)
-            if not unexplained or changed == before:
-                continue
-            for need, verdict in self._first(changed, unexplained).items():
-                if verdict.shows:
-                    verdicts[need] = replace(verdicts[need], refusal=code)
+        try:
+            reads = {need: self._slice(facts, "read", need) for need in needs}
+            verdicts = self._first(facts, reads)
+            changed = facts
+            for code, changes in REMEDIES:
+                before, changed = changed, replace(changed, **changes)
+                unexplained = {
+                    need: read
+                    for need, read in reads.items()
+                    if verdicts[need].refusal is RefusalCode.OUT_OF_SCOPE and read.permits
+                }
+                if not unexplained or changed == before:
+                    continue
+                for need, verdict in self._first(changed, unexplained).items():
+                    if verdict.shows:
+                        verdicts[need] = replace(verdicts[need], refusal=code)
+        except ValueError as wrong:
+            raise PolicyError(str(wrong)) from wrong
         return verdicts
 
-    def _first(self, facts: Facts, needs: Sequence[Need]) -> dict[Need, Verdict]:
+    def _first(self, facts: Facts, reads: Mapping[Need, Slice]) -> dict[Need, Verdict]:
         """Verdicts as the policies stand; what no policy permits is OUT_OF_SCOPE for now."""
-        reads = self._evaluated(facts, "read", needs)
-        names = [need for need in needs if need.third_party and reads[need].effect is Effect.ALLOW]
-        for need, verdict in self._evaluated(facts, "read_name", names).items():
+        verdicts = self._evaluated(facts, reads)
+        names = {
+            need: self._slice(facts, "read_name", need)
+            for need in reads
+            if need.third_party and verdicts[need].effect is Effect.ALLOW
+        }
+        for need, verdict in self._evaluated(facts, names).items():
             if not verdict.shows:
-                reads[need] = Verdict(
-                    Effect.MASK, (*reads[need].policies, "third-party-names"), RefusalCode.THIRD_PARTY
+                verdicts[need] = Verdict(
+                    Effect.MASK, (*verdicts[need].policies, "third-party-names"), RefusalCode.THIRD_PARTY
                 )
-        return reads
+        return verdicts
 
-    def _evaluated(self, facts: Facts, action: str, needs: Sequence[Need]) -> dict[Need, Verdict]:
-        """Verdicts by need; what differs only in what is said of third parties is asked once."""
-        data = {need: _data(need) for need in needs}
-        distinct = {each["uid"]["id"]: each for each in data.values()}
-        verdicts = dict(zip(distinct, self._answers(facts, action, list(distinct.values())), strict=True))
-        return {need: verdicts[each["uid"]["id"]] for need, each in data.items()}
+    def _slice(self, facts: Facts, action: str, need: Need) -> Slice:
+        return self._slices.of(facts.role, facts.purpose.name, action, _data(need))
 
-    def _answers(self, facts: Facts, action: str, entities: Sequence[dict[str, Any]]) -> list[Verdict]:
-        """Verdicts on the entities, in their order."""
-        if not entities:
+    def _evaluated(self, facts: Facts, asked_of: Mapping[Need, Slice]) -> dict[Need, Verdict]:
+        """Verdicts by need; what no policy tells apart is asked once."""
+        distinct = {id(each): each for each in asked_of.values()}
+        verdicts = dict(zip(distinct, self._answers(facts, list(distinct.values())), strict=True))
+        return {need: verdicts[id(each)] for need, each in asked_of.items()}
+
+    def _answers(self, facts: Facts, slices: Sequence[Slice]) -> list[Verdict]:
+        """Verdicts on what each slice is about, in their order."""
+        if not slices:
             return []
         try:
-            parsed = cedarpy.Entities.from_json_str(json.dumps([_asking(facts), *entities]), schema=self._schema)
-            results = cedarpy.is_authorized_batch(
-                [
-                    {
-                        "principal": 'Asking::"now"',
-                        "action": f'Action::"{action}"',
-                        "resource": f'{entity["uid"]["type"]}::"{entity["uid"]["id"]}"',
-                        "context": {},
-                    }
-                    for entity in entities
-                ],
-                self._policies,
-                parsed,
-                self._schema,
+            known = cedarpy.Entities.from_json_str(
+                json.dumps([_asking(facts), *(each.entity for each in slices)]), schema=self._schema
             )
+            results = [cedarpy.is_authorized(each.request, each.policies, known, self._schema) for each in slices]
         except ValueError as wrong:
             raise PolicyError(str(wrong)) from wrong
         return [self._verdict(result) for result in results]
@@ -305,16 +311,14 @@ def annotations(text: str) -> dict[str, dict[str, str]]:
     return {policy["annotations"]["id"]: policy["annotations"] for policy in parsed["staticPolicies"].values()}
 
 
-def _asking(facts: Facts) -> dict[str, Any]:
-    known = {name: sorted(fact) if isinstance(fact, frozenset) else fact for name, fact in asdict(facts).items()}
-    return {
-        "uid": {"type": "Asking", "id": "now"},
-        "attrs": known | {"purpose": facts.purpose.name},
-        "parents": [],
-    }
+def _asking(facts: Facts) -> Entity:
+    known = {name: getattr(facts, name) for name in _FACTS} | {"purpose": facts.purpose.name}
+    sets = {name: sorted(fact) for name, fact in known.items() if isinstance(fact, frozenset)}
+    return {"uid": ASKING, "attrs": known | sets, "parents": []}
 
 
-def _data(need: Need) -> dict[str, Any]:
+@cache
+def _data(need: Need) -> Entity:
     key = f"{need.agency.name}/{need.sensitivity.name}/{need.about.name}"
     attrs = {"agency": need.agency.name, "sensitivity": LEVEL[need.sensitivity], "about": need.about.name}
     return {"uid": {"type": "Data", "id": key}, "attrs": attrs, "parents": []}

@@ -208,6 +208,21 @@ class Inquiry:
     visible_until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """Everything that our records say of one case, as it stood at one moment."""
+
+    record: CaseRecord
+    mandates: Sequence[MandateRecord]
+    """All ever given, oldest first."""
+    justifications: Mapping[str, str]
+    """By mandate, the words with which it was given, where there are any."""
+    standings: Mapping[Agency, AnswerStatus]
+    consents: frozenset[Consent]
+    inquiry: Inquiry | None
+    """The newest at the agency that answers later."""
+
+
 MIGRATION_LOCK = 0x6F6E6573746F70
 MIGRATIONS = Path(__file__).parent / "migrations"
 """Any number that nobody else locks in this database."""
@@ -216,8 +231,45 @@ SWEEP_AT_ONCE = 20_000
 """Old proofs taken out at once: more than two workers' worth of a minute at 300 requests a second."""
 
 
+LATE = Agency.FINANCE
+"""The agency that answers later."""
+
 # Every question asks these. Built once: to build one costs ten times what it takes to run it.
 CASE = select(tables.case).where(tables.case.c.id == bindparam("id"))
+NEWEST = tables.inquiry.alias()
+FILE = (
+    select(
+        tables.case,
+        tables.mandate,
+        tables.inquiry,
+        tables.mandate_event.c.justification,
+        select(func.aggregate_strings(tables.standing.c.agency + ":" + tables.standing.c.status, ","))
+        .where(tables.standing.c.case_id == bindparam("id"))
+        .scalar_subquery()
+        .label("standings"),
+        select(func.aggregate_strings(tables.consent.c.scope, ","))
+        .where(tables.consent.c.case_id == tables.case.c.id, tables.consent.c.applicant == tables.case.c.applicant)
+        .scalar_subquery()
+        .label("consents"),
+    )
+    .outerjoin_from(tables.case, tables.mandate, tables.mandate.c.case_id == tables.case.c.id)
+    .outerjoin(
+        tables.mandate_event,
+        and_(tables.mandate_event.c.mandate_id == tables.mandate.c.id, tables.mandate_event.c.event == "GRANT"),
+    )
+    .outerjoin(
+        tables.inquiry,
+        tables.inquiry.c.id
+        == select(NEWEST.c.id)
+        .where(NEWEST.c.case_id == bindparam("id"), NEWEST.c.agency == LATE.name)
+        .order_by(NEWEST.c.generation.desc())
+        .limit(1)
+        .scalar_subquery(),
+    )
+    .where(tables.case.c.id == bindparam("id"))
+    .order_by(tables.mandate.c.valid_from, tables.mandate.c.id)
+)
+"""One row for each mandate, so that one reading brings a case: on a server each reading is a way there and back."""
 MANDATES = select(tables.mandate).where(tables.mandate.c.id.in_(bindparam("ids", expanding=True)))
 MANDATES_OF = (
     select(tables.mandate)
@@ -445,6 +497,23 @@ class Cases:
         row = await self._first(CASE, id=case_id)
         return _case(row) if row else None
 
+    async def file(self, case_id: CaseId) -> CaseFile | None:
+        """All of a case in one reading."""
+        rows = await self._all(FILE, id=case_id)
+        if not rows:
+            return None
+        given = [(_mandate(row[_MANDATE]), row.justification) for row in rows if row[_MANDATE][0] is not None]
+        inquiry = rows[0][_INQUIRY]
+        stood = (each.split(":") for each in (rows[0].standings or "").split(",") if each)
+        return CaseFile(
+            record=_case(rows[0][_CASE]),
+            mandates=[mandate for mandate, _ in given],
+            justifications={mandate.id: said for mandate, said in given if said is not None},
+            standings={Agency[agency]: AnswerStatus[status] for agency, status in stood},
+            consents=frozenset(Consent[scope] for scope in (rows[0].consents or "").split(",") if scope),
+            inquiry=None if inquiry[0] is None else _inquiry(inquiry),
+        )
+
     async def cases_of(self, holder: PersonId, now: datetime | None = None) -> Sequence[CaseRecord]:
         """The cases on which the person holds a mandate that was not taken back (nor is over now), newest first."""
         c = tables.mandate.c
@@ -570,12 +639,6 @@ class Cases:
                 await self._end(connection, each, grant.holder, "Another was declared instead.", now)
             await self._give(connection, str(uuid.uuid4()), found.id, grant, grant.holder, now)
             return _case(found)
-
-    async def justification(self, mandate_id: str) -> str | None:
-        """The words with which a mandate was given."""
-        e = tables.mandate_event.c
-        row = await self._first(select(e.justification).where(e.mandate_id == mandate_id, e.event == "GRANT"))
-        return row.justification if row else None
 
     async def consents(self, record: CaseRecord) -> frozenset[Consent]:
         """What the case's applicant agreed to."""
@@ -741,9 +804,19 @@ class Cases:
         rows = await self._all(STANDINGS, case=case_id)
         return {Agency[row.agency]: AnswerStatus[row.status] for row in rows}
 
-    async def note(self, case_id: CaseId, statuses: Mapping[Agency, AnswerStatus], now: datetime) -> bool:
-        """Note how agencies stand now; True, and a new version of the case, when any of them changed."""
-        before = await self.standings(case_id)
+    async def note(
+        self,
+        case_id: CaseId,
+        statuses: Mapping[Agency, AnswerStatus],
+        now: datetime,
+        before: Mapping[Agency, AnswerStatus] | None = None,
+    ) -> bool:
+        """Note how agencies stand now; True, and a new version of the case, when any of them changed.
+
+        `before` is how they stood, where the caller has read it.
+        """
+        if before is None:
+            before = await self.standings(case_id)
         changed = {agency: status for agency, status in statuses.items() if before.get(agency) is not status}
         if not changed:
             return False
@@ -862,54 +935,74 @@ def _number(kind: CaseKind, now: datetime) -> str:
     return f"{kind.name[0]}{now:%y}-{drawn[:4]}-{drawn[4:]}"
 
 
-def _case(row: Row[Any]) -> CaseRecord:
+_CASE = slice(len(tables.case.c))
+_MANDATE = slice(_CASE.stop, _CASE.stop + len(tables.mandate.c))
+_INQUIRY = slice(_MANDATE.stop, _MANDATE.stop + len(tables.inquiry.c))
+"""Where in a row of FILE each is."""
+
+
+def _case(row: Sequence[Any]) -> CaseRecord:
+    """From the columns of its table, in their order."""
+    (
+        id_, kind, subject, number, purpose, opened_at, opened_by, closed_at, version, agency, office, officer,
+        applicant,
+    ) = row  # fmt: skip
     return CaseRecord(
-        id=CaseId(row.id),
-        kind=CaseKind[row.kind],
-        subject=PersonId(row.subject),
-        number=row.number,
-        purpose=Purpose[row.purpose],
-        opened_at=row.opened_at,
-        opened_by=PersonId(row.opened_by),
-        closed_at=row.closed_at,
-        version=row.version,
-        agency=row.agency,
-        office=row.office,
-        officer=PersonId(row.officer) if row.officer else None,
-        applicant=PersonId(row.applicant) if row.applicant else None,
+        id=CaseId(id_),
+        kind=CaseKind[kind],
+        subject=PersonId(subject),
+        number=number,
+        purpose=Purpose[purpose],
+        opened_at=opened_at,
+        opened_by=PersonId(opened_by),
+        closed_at=closed_at,
+        version=version,
+        agency=agency,
+        office=office,
+        officer=PersonId(officer) if officer else None,
+        applicant=PersonId(applicant) if applicant else None,
     )
 
 
-def _mandate(row: Row[Any]) -> MandateRecord:
+def _mandate(row: Sequence[Any]) -> MandateRecord:
+    """From the columns of its table, in their order."""
+    (
+        id_, case_id, role, holder, on_behalf_of, purpose, legal_basis, issued_by, valid_from, valid_until, revoked_at,
+        giver, agencies, sensitivity,
+    ) = row  # fmt: skip
     return MandateRecord(
-        id=row.id,
-        case_id=CaseId(row.case_id),
-        role=MandateRole[row.role],
-        holder=PersonId(row.holder),
-        on_behalf_of=PersonId(row.on_behalf_of) if row.on_behalf_of else None,
-        purpose=Purpose[row.purpose],
-        legal_basis=row.legal_basis,
-        issued_by=row.issued_by,
-        valid_from=row.valid_from,
-        valid_until=row.valid_until,
-        revoked_at=row.revoked_at,
-        giver=row.giver,
-        agencies=None if row.agencies is None else frozenset(Agency[name] for name in row.agencies.split(",") if name),
-        sensitivity=Sensitivity[row.sensitivity] if row.sensitivity else None,
+        id=id_,
+        case_id=CaseId(case_id),
+        role=MandateRole[role],
+        holder=PersonId(holder),
+        on_behalf_of=PersonId(on_behalf_of) if on_behalf_of else None,
+        purpose=Purpose[purpose],
+        legal_basis=legal_basis,
+        issued_by=issued_by,
+        valid_from=valid_from,
+        valid_until=valid_until,
+        revoked_at=revoked_at,
+        giver=giver,
+        agencies=None if agencies is None else frozenset(Agency[name] for name in agencies.split(",") if name),
+        sensitivity=Sensitivity[sensitivity] if sensitivity else None,
     )
 
 
-def _inquiry(row: Row[Any]) -> Inquiry:
+def _inquiry(row: Sequence[Any]) -> Inquiry:
+    """From the columns of its table, in their order."""
+    (
+        id_, case_id, agency, generation, person, ticket, expected_by, opened_at, kept, retrieved_at, visible_until, _,
+    ) = row  # fmt: skip
     return Inquiry(
-        id=row.id,
-        case_id=CaseId(row.case_id),
-        agency=Agency[row.agency],
-        generation=row.generation,
-        person=SectorId(row.person),
-        ticket=row.ticket,
-        expected_by=row.expected_by,
-        opened_at=row.opened_at,
-        kept=row.kept,
-        retrieved_at=row.retrieved_at,
-        visible_until=row.visible_until,
+        id=id_,
+        case_id=CaseId(case_id),
+        agency=Agency[agency],
+        generation=generation,
+        person=SectorId(person),
+        ticket=ticket,
+        expected_by=expected_by,
+        opened_at=opened_at,
+        kept=kept,
+        retrieved_at=retrieved_at,
+        visible_until=visible_until,
     )

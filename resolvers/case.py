@@ -141,11 +141,10 @@ async def deadlines(parent: Parent, info: In) -> list[Deadline]:
         return list(birth_deadlines(BirthFacts(registered.birth_date), today))
     if Agency.FINANCE in held.sections:  # what it says now may be kept, and may end on another day
         await sections.section(context, held, Agency.FINANCE)
-    inquiry = await context.house.cases.inquiry(held.case_id, Agency.FINANCE)
     facts = EstateFacts(
         opened_on=authority.opened_on(registered) or today,
         declared_missing_on=None if registered.death_date else registered.missing_declared_on,
-        finance_visible_until=inquiry.visible_until if inquiry else None,
+        finance_visible_until=held.inquiry.visible_until if held.inquiry else None,
     )
     return list(estate_deadlines(facts, today))
 

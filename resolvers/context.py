@@ -7,7 +7,7 @@ agency.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,8 @@ from audit.entry import uuid7
 from auth.policy import Effect, Need, Policies, Ruling, Verdict
 from auth.power import Power
 from auth.viewer import Viewer
-from cases.store import CaseRecord, MandateRecord
+from cases.store import CaseRecord, Consent, MandateRecord
+from cases.store import Inquiry as Kept
 from connectors.connector import Answered
 from connectors.registry import FamilyRegister, Inquiry
 from connectors.roster import Duty
@@ -143,6 +144,10 @@ class Hand:
     """The policies by which an official is in the case at all, for the log."""
     reason: str | None = None
     """The words in which an emergency was declared."""
+    standings: Mapping[Agency, AnswerStatus] = field(default_factory=dict)
+    """How each agency's last answer stood when the case was entered."""
+    inquiry: Kept | None = None
+    """The newest question to the agency that answers later."""
     answers: dict[Agency, Answer] = field(default_factory=dict)
     sections: dict[Agency, asyncio.Task[Any]] = field(default_factory=dict)
     whole: set[Agency] = field(default_factory=set)
@@ -324,12 +329,17 @@ class Context:
 
     async def _entered(self, case_id: CaseId) -> Hand:
         narrowed = self.viewer.case and self.opened(self.viewer.case, *(kind.name for kind in CaseKind))
-        record = await self.house.cases.case(case_id)
-        mandates = await self.house.cases.mandates(case_id)
+        file = await self.house.cases.file(case_id)
+        record, mandates = (file.record, file.mandates) if file else (None, ())
         mine_now = powers.held(mandates, self.viewer.person, self.now)
         held = [mine for mine in mine_now if officials.fits(self.viewer, mine.role)]
         held.sort(key=lambda mine: mine.role is not MandateRole.BREAK_GLASS)  # what was declared is what is recorded
-        if record is None or not held or (self.viewer.case and (not narrowed or narrowed[1] != record.id)):
+        if (
+            file is None
+            or record is None
+            or not held
+            or (self.viewer.case and (not narrowed or narrowed[1] != record.id))
+        ):
             raise self._refusal(self._without_mandate(record, mandates))
         if self.purposes is not None and not any(mine.purpose in self.purposes for mine in held):
             self.require_purpose(held[0].purpose, Attempt(record.subject, record, RefusalCode.OUT_OF_SCOPE))
@@ -342,26 +352,30 @@ class Context:
             held = powers.by_reach([*held, *mine_too])
         refused = []
         for mine in held:
-            register, power = await self.borne_out(mine, record)
+            register, power = await self.borne_out(mine, record, file.consents)
             verdict = power.entering(self.house.policies)
             if verdict.shows:
                 shown = self.shown(power, REGION[record.kind], always=STANDS, mandates=REGION[record.kind])
                 hand = Hand(record, mine, mandates, register, authority.succession(register), shown)
+                hand.standings, hand.inquiry = file.standings, file.inquiry
                 if mine.role in officials.ROLES:
                     hand.basis = verdict.policies
                 if mine.role is MandateRole.BREAK_GLASS:
-                    hand.reason = await self.house.cases.justification(mine.id)
+                    hand.reason = file.justifications.get(mine.id)
                 self.hands[record.id] = hand
                 return hand
             refused.append(verdict)
         policies = refused[0].policies if self.viewer.is_official else ()
         raise self._refusal(Attempt(record.subject, record, refused[0].refusal, policies))
 
-    async def _official(self, mine: MandateRecord, record: CaseRecord, register: FamilyRegister) -> Power:
+    async def _official(
+        self, mine: MandateRecord, record: CaseRecord, register: FamilyRegister, consents: frozenset[Consent] | None
+    ) -> Power:
         """What an official's mandate gives the viewer."""
         emergency = mine.role is MandateRole.BREAK_GLASS
         duty = None if emergency else await self.duty()
-        consents = frozenset() if emergency else await self.house.cases.consents(record)
+        if emergency or consents is None:
+            consents = frozenset() if emergency else await self.house.cases.consents(record)
         family = await self.register(self.viewer.person, mine.purpose.name)
         stands = officials.standing(self.viewer, mine, record, register, family, duty, consents, self.now)
         return officials.power(self.viewer, mine, stands, self.now, sandbox=self.house.sandbox)
@@ -375,11 +389,16 @@ class Context:
         verdict = self.house.policies.ruling(facts, [PRESENCE])[PRESENCE]
         return Attempt(subject, record, code, verdict.policies)
 
-    async def borne_out(self, mine: MandateRecord, record: CaseRecord) -> tuple[FamilyRegister, Power]:
-        """The register around the case's person, and what it and our records leave of the viewer's mandate."""
+    async def borne_out(
+        self, mine: MandateRecord, record: CaseRecord, consents: frozenset[Consent] | None = None
+    ) -> tuple[FamilyRegister, Power]:
+        """The register around the case's person, and what it and our records leave of the viewer's mandate.
+
+        `consents` are the applicant's, where they were read with the case.
+        """
         register = await self.register(record.subject, mine.purpose.name, record)
         if mine.role in officials.ROLES:
-            return register, await self._official(mine, record, register)
+            return register, await self._official(mine, record, register, consents)
         power = powers.power(self.viewer, mine, record, register, self.now, sandbox=self.house.sandbox)
         if mine.role is MandateRole.PROXY:  # no relative, as a rule; a proxy ends with its holder (Civil Act 127)
             own = await self.register(self.viewer.person, mine.purpose.name, record)

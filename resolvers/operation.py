@@ -267,7 +267,7 @@ class Graph:
                 for agency, answer in hand.answers.items()
                 if answer.status is not AnswerStatus.REFUSED
             }
-            if said and await self._house.cases.note(hand.case_id, said, context.now):
+            if said and await self._house.cases.note(hand.case_id, said, context.now, hand.standings):
                 self._house.changes.announce(hand.case_id)
 
     # ------------------------------------------------------------ subscriptions
@@ -293,8 +293,7 @@ class Graph:
             hand = await context.enter(sealed, *CaseKind)
         except GraphQLError as refusal:
             return await self._refused_stream(context, refusal)
-        known = await self._house.cases.standings(hand.case_id)
-        return self._events(asked, plan, variables, hand, known)
+        return self._events(asked, plan, variables, hand, hand.standings)
 
     async def _refused_stream(self, context: Context, refusal: GraphQLError) -> Reply:
         try:

@@ -16,7 +16,6 @@ import structlog
 from aiodataloader import DataLoader
 
 from auth.policy import Need
-from cases.store import Inquiry
 from connectors import finance
 from connectors.connector import Answered, Asked, Connector, Ticket
 from resolvers.context import POSITIVE, Context, Hand
@@ -25,7 +24,6 @@ from resolvers.plan import Part, Region
 from schema.answer import Answer, AnswerProblem, AnswerStatus, KnownFact
 from schema.case import CaseKind, CaseStatus
 from schema.disclosure import Agency, Disclosed
-from schema.identifiers import CaseId
 from schema.scalars import Coordinate
 from schema.text import Bilingual
 
@@ -126,8 +124,7 @@ async def status(context: Context, hand: Hand) -> CaseStatus:
     if hand.record.closed_at is not None:
         return CaseStatus.CLOSED
     await all_answered(context)
-    known = await context.house.cases.standings(hand.case_id)
-    known |= {agency: answer.status for agency, answer in hand.answers.items()}
+    known = {**hand.standings, **{agency: answer.status for agency, answer in hand.answers.items()}}
     said = [known.get(agency) for agency in SIX]
     if not any(said):
         return CaseStatus.OPENED
@@ -280,19 +277,6 @@ def _asking(context: Context, connector: Connector[Any]) -> Asking:
     return loader.load
 
 
-def _inquiries(context: Context) -> DataLoader[CaseId, Inquiry | None]:
-    """The newest inquiry of each case, looked up together so that the cases go on together."""
-    loader = context.loaders.get(Inquiry)
-    if loader is None:
-
-        async def found(case_ids: list[CaseId]) -> list[Inquiry | None]:
-            newest = await context.house.cases.inquiries(case_ids, Agency.FINANCE)
-            return [newest.get(case_id) for case_id in case_ids]
-
-        loader = context.loaders[Inquiry] = DataLoader(found)
-    return loader
-
-
 def blank(
     connector: Connector[Any], status_: AnswerStatus, code: str | None = None, message: Bilingual | None = None
 ) -> Any:
@@ -323,7 +307,7 @@ def blank(
 async def _finance(context: Context, hand: Hand, question: Asked, load: Asking) -> Answered[Any]:
     """Ask once, come back with the ticket, and keep the answer: the agency deletes its copy after three months."""
     house = context.house
-    inquiry = await _inquiries(context).load(hand.case_id)
+    inquiry = hand.inquiry
     generation = inquiry.generation if inquiry else 1
     if inquiry and inquiry.kept is not None and Agency.FINANCE in hand.renewed:
         inquiry, generation = None, generation + 1
@@ -352,8 +336,10 @@ async def _finance(context: Context, hand: Hand, question: Asked, load: Asking) 
             context.now,
             context.now + timedelta(seconds=house.limits.poll_every_s),
         )
+        hand.inquiry = await house.cases.inquiry(hand.case_id, Agency.FINANCE)
     reference = answered.ticket.reference if answered.ticket else inquiry.ticket if inquiry else None
     if answered.kept is not None and reference is not None:
         kept = house.sealed(answered.kept, reference)
         await house.cases.keep(reference, kept, context.now, answered.answer.visible_until)
+        hand.inquiry = await house.cases.inquiry(hand.case_id, Agency.FINANCE)
     return answered

@@ -14,6 +14,7 @@ import cedarpy
 import pytest
 
 from auth.policy import (
+    FOLDER,
     LEVEL,
     NOBODY,
     ROLES,
@@ -25,9 +26,11 @@ from auth.policy import (
     Need,
     Policies,
     Verdict,
+    _data,
     annotations,
     written,
 )
+from auth.slices import Slice, Slices, asked
 from schema.case import MandateRole, Purpose, RefusalCode
 from schema.disclosure import Agency, Sensitivity
 
@@ -388,6 +391,20 @@ def test_policies_and_table_agree_on_thirty_five_thousand_decisions(
 def test_what_a_viewer_is_told_is_always_something_that_is_wrong(decisions: list[Decision]) -> None:
     for facts, need, verdict, said in decisions:
         assert verdict.refusal in said.told, (facts, need, verdict, said)
+
+
+def test_the_policies_that_are_asked_decide_as_all_of_them_would(policies: Policies) -> None:
+    draw = random.Random(20261122)  # noqa: S311 - the same facts every time
+    whole, few = policies._slices.whole, 0
+    for facts, action in itertools.product([drawn_facts(draw) for _ in range(60)], ("read", "read_name")):
+        for need in draw.sample(NEEDS, 20):
+            part = policies._slice(facts, action, need)
+            alike = policies._answers(facts, [part])
+            alone = Slice(whole, asked(action, _data(need)), _data(need), permits=True)
+            assert policies._answers(facts, [alone]) == alike, (facts, need)
+            assert part.permits or alike[0].effect is Effect.WITHHOLD
+            few += len(part.policies) < len(whole) / 4
+    assert few == 60 * 2 * 20
 
 
 # ---------------------------------------------------------------- each row, with each of its conditions broken
@@ -764,10 +781,15 @@ forbid (principal, action, resource) when { principal.nothing };
 """
 
 
+def slices(text: str) -> Slices:
+    schema = cedarpy.Schema.from_str((FOLDER / "schema.cedarschema").read_text("utf-8"))
+    return Slices(text, schema, [each.name for each in fields(Facts)])
+
+
 def test_a_forbid_that_cannot_be_evaluated_denies_everything_and_raises_the_alarm() -> None:
     alarms: list[str] = []
     policies = Policies(alarms.append)
-    policies._policies = cedarpy.PolicySet.from_str(BROKEN_FORBID)  # Cedar would skip the forbid, and allow
+    policies._slices = slices(BROKEN_FORBID)  # Cedar would skip the forbid, and allow
     ruling = policies.ruling(HEIR, [NAME, BALANCE])
     assert {(verdict.effect, verdict.refusal) for verdict in ruling.values()} == {(Effect.WITHHOLD, HIDDEN)}
     assert len(alarms) == 1
@@ -820,7 +842,7 @@ def test_a_verdict_is_remembered_for_a_minute_and_then_found_anew() -> None:
     policies.ruling(HEIR, [NAME])
     assert policies.asked == first > 0
     now[0] += 0.1  # a use does not make it younger
-    policies._policies = cedarpy.PolicySet.from_str("")
+    policies._slices = slices("")
     assert not policies.ruling(HEIR, [NAME])[NAME].shows
     assert policies.asked > first
     assert next(iter(policies._remembered.values()))[1] == now[0]
@@ -837,18 +859,18 @@ def test_a_revocation_makes_every_verdict_forgotten() -> None:
 
 def test_no_more_verdicts_are_remembered_than_there_is_room_for() -> None:
     policies = Policies(pytest.fail)
-    for age in range(60):
-        policies.ruling(replace(PARENT, child_age=age), NEEDS)
-        assert len(policies._remembered) <= 2048
+    for age in range(300):
+        policies.ruling(replace(PARENT, child_age=age), [NAME])
+        assert len(policies._remembered) <= 256
 
 
 def test_an_error_is_remembered_as_nothing_and_hides_what_was_remembered_with_it() -> None:
     alarms: list[str] = []
     policies = Policies(alarms.append)
     policies.ruling(HEIR, [NAME])
-    policies._policies = cedarpy.PolicySet.from_str(BROKEN_FORBID)
+    policies._slices = slices(BROKEN_FORBID)
     for _ in range(2):  # the second time as well: the error is found again
         ruling = policies.ruling(HEIR, [NAME, BALANCE])
         assert {verdict.refusal for verdict in ruling.values()} == {HIDDEN}
     assert len(alarms) == 2
-    assert all(need == NAME for _, need in policies._remembered)
+    assert [set(known) for known, _ in policies._remembered.values()] == [{NAME}]

@@ -1,6 +1,8 @@
 """Who handles a case: given, taken back, closed, opened again; its history; emergencies; what the database bars."""
 
 import asyncio
+import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from cases import tables
 from cases.store import (
+    LATE,
     Assignment,
     CaseClosedError,
+    CaseFile,
     CaseRecord,
     Cases,
     Consent,
@@ -21,9 +25,10 @@ from cases.store import (
     MandateRecord,
     Request,
 )
+from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
 from schema.disclosure import Agency, Sensitivity
-from schema.identifiers import PersonId
+from schema.identifiers import CaseId, PersonId, SectorId
 
 NOW = datetime(2026, 3, 14, 6, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -142,6 +147,41 @@ async def test_closing_ends_the_officers_mandate_and_not_the_heirs(cases: Cases)
     assert {each.role for each in await live(cases, case)} == {MandateRole.HEIR, MandateRole.CASE_OFFICER}
 
 
+async def words(cases: Cases, case: CaseRecord) -> Mapping[str, str]:
+    file = await cases.file(case.id)
+    assert file is not None
+    return file.justifications
+
+
+async def test_one_reading_brings_everything_of_a_case_and_nothing_of_another(cases: Cases) -> None:
+    case = await taken(cases)
+    other = await cases.emergency(CaseKind.ESTATE, PersonId("x" * 26), EMERGENCY, NOW)
+    for each, hours in itertools.product((case, other), (1, 2)):
+        at = NOW + timedelta(hours=hours)
+        ticket = f"{each.number} {hours}"
+        await cases.inquire(each.id, LATE, hours, SectorId("fin1_x"), ticket, NOW.date(), at, at)
+    await cases.keep(f"{case.number} 2", b"sealed", LATER, LATER)
+    await cases.note(case.id, {LATE: AnswerStatus.PENDING, Agency.TAX: AnswerStatus.COMPLETE}, NOW)
+    await cases.note(other.id, {Agency.TAX: AnswerStatus.UNAVAILABLE}, NOW)
+    for each in (await again(cases, case), await again(cases, other)):
+        file = await cases.file(each.id)
+        assert file is not None
+        assert (file.record, list(file.mandates)) == (each, list(await cases.mandates(each.id)))
+        assert (file.standings, file.consents) == (await cases.standings(each.id), await cases.consents(each))
+        assert file.inquiry == await cases.inquiry(each.id, LATE)
+        assert file.inquiry is not None
+        assert file.inquiry.generation == 2
+    assert await cases.file(CaseId("none")) is None
+
+
+async def test_a_new_case_has_a_file_with_nothing_in_it_but_its_mandate(cases: Cases) -> None:
+    case = await cases.opened_case(CaseKind.ESTATE, DECEASED, HEIR, Request(WIFE, "key", "f" * 64), NOW)
+    file = await cases.file(case.id)
+    assert file is not None
+    assert [mandate.holder for mandate in file.mandates] == [WIFE]
+    assert file == CaseFile(case, file.mandates, {}, {}, frozenset(), None)
+
+
 async def test_an_emergency_has_a_mandate_with_its_words_and_a_second_one_replaces_it(cases: Cases) -> None:
     case = await cases.emergency(CaseKind.ESTATE, DECEASED, EMERGENCY, NOW)
     (first,) = await live(cases, case)
@@ -150,11 +190,12 @@ async def test_an_emergency_has_a_mandate_with_its_words_and_a_second_one_replac
         NOW + timedelta(minutes=30),
         Sensitivity.AMOUNT,
     )
-    assert await cases.justification(first.id) == "Somebody is in danger."
+    assert await words(cases, case) == {first.id: "Somebody is in danger."}
     later = replace(EMERGENCY, valid_until=LATER + timedelta(minutes=30), justification="Still.")
     assert (await cases.emergency(CaseKind.ESTATE, DECEASED, later, LATER)).id == case.id
     (second,) = await live(cases, case)
-    assert (second.id != first.id, await cases.justification(second.id)) == (True, "Still.")
+    assert await words(cases, case) == {first.id: "Somebody is in danger.", second.id: "Still."}
+    assert second.id != first.id
     assert (case.officer, case.applicant) == (None, None)
 
 
