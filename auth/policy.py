@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import cedarpy
 
@@ -92,9 +92,11 @@ IN_OFFICE = frozenset({"OFFICIAL", "PRIVACY_OFFICER", "AUDITOR"})
 ROLES = frozenset({SELF, NOBODY, *IN_OFFICE, *(role.name for role in MandateRole)})
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What one coordinate needs: data of an agency and sensitivity, about somebody; `third_party`: another's name."""
+class Need(NamedTuple):
+    """What one coordinate needs: data of an agency and sensitivity, about somebody; `third_party`: another's name.
+
+    A tuple, since a question looks hundreds of them up and Python hashes tuples by itself.
+    """
 
     agency: Agency
     sensitivity: Sensitivity

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +54,9 @@ ASSURED = authority.ASSURANCE[Assurance.HIGH]
 HIGH_ONLY: Coordinate = Coordinate("Person.maskedRegistrationNumber")
 """Shown at HIGH assurance only, whatever the row says."""
 
+RULED = 64
+"""Rulings over one document that are kept."""
+
 
 class Shown:
     """A ruling laid over the coordinates that a document reads in one region."""
@@ -71,10 +75,14 @@ class Shown:
         `frame`: so is the case itself (that it is there, and the viewer's own mandate), whose reach is one agency.
         """
         self.power = power
+        self.readable: dict[Any, frozenset[Coordinate]] = {}
+        """What agencies may be asked by it, once that was worked out (resolvers/sections.py)."""
         self._ruling = ruling
         self._verdicts: dict[tuple[Coordinate, Part], Verdict] = {}
         self._refused: dict[tuple[Coordinate, Part], tuple[Sensitivity, RefusalCode]] = {}
         self._allowed: dict[Part, frozenset[Coordinate]] = {}
+        self._masked: dict[Part, frozenset[Coordinate]] = {}
+        self._withheld: dict[Part, frozenset[Coordinate]] = {}
         for read, needed in reads:
             verdict = ruling[needed]
             self._verdicts[read.coordinate, read.part] = verdict
@@ -98,6 +106,11 @@ class Shown:
             )
         return found
 
+    def holds(self, policies: Policies) -> bool:
+        """Whether its verdicts are remembered still: all on the same facts are forgotten together."""
+        need, verdict = next(iter(self._ruling.items()), (None, None))
+        return need is not None and self.power.ruling(policies, [need])[need] is verdict
+
     def still(self, power: Power, policies: Policies) -> bool:
         """Whether a power shows everything that this ruling showed."""
         now = power.ruling(policies, list(self._ruling))
@@ -107,11 +120,15 @@ class Shown:
 
     def masked(self, part: Part) -> frozenset[Coordinate]:
         """Those whose value keeps its first syllable only."""
-        return frozenset(
-            c for (c, p), v in self._verdicts.items() if p is part and v.refusal is RefusalCode.THIRD_PARTY and v.shows
-        )
+        found = self._masked.get(part)
+        if found is None:
+            third = RefusalCode.THIRD_PARTY
+            found = self._masked[part] = frozenset(
+                c for (c, p), v in self._verdicts.items() if p is part and v.refusal is third and v.shows
+            )
+        return found
 
-    @property
+    @cached_property
     def policies(self) -> tuple[str, ...]:
         """The policies that decided, for the log."""
         return tuple(sorted({policy for verdict in self._verdicts.values() for policy in verdict.policies}))
@@ -127,7 +144,10 @@ class Shown:
 
     def withheld_of(self, part: Part) -> frozenset[Coordinate]:
         """The withheld coordinates of one part."""
-        return frozenset(c for c, p in self._refused if p is part)
+        found = self._withheld.get(part)
+        if found is None:
+            found = self._withheld[part] = frozenset(c for c, p in self._refused if p is part)
+        return found
 
 
 @dataclass(slots=True)
@@ -416,14 +436,22 @@ class Context:
         """The ruling on everything the document reads in these regions.
 
         `mandates` is the region of the case whose mandates are given and ended: what is read of them is as in there.
-        With it the case is entered, and its frame is shown.
+        With it the case is entered, and its frame is shown. What was ruled on these facts is laid over the same
+        document once, for as long as the verdicts are remembered.
         """
+        key = (power, regions, always, mandates)
+        found: Shown | None = self.plan.ruled.get(key)
+        if found is not None and found.holds(self.house.policies):
+            return found
         places = [(region, region) for region in regions]
         if mandates is not None:
             places.append((Region.MANDATE, mandates))
         reads = [each for region, of in places for each in self.plan.needs(region, of)]
         ruling = power.ruling(self.house.policies, [needed for _, needed in reads])
-        return Shown(power, reads, ruling, always, frame=mandates is not None)
+        if len(self.plan.ruled) >= RULED:
+            self.plan.ruled.clear()
+        shown = self.plan.ruled[key] = Shown(power, reads, ruling, always, frame=mandates is not None)
+        return shown
 
     def own_region(self) -> Own:
         """The ruling on the viewer's own data, wherever the document reads it."""

@@ -393,7 +393,7 @@ def _access(context: Context, key: tuple[PersonId, CaseId | None, Part], regions
     is_main = hand is not None and part is Part.PERSON
     derived: frozenset[Coordinate] = frozenset()
     if hand is not None and SUMMARY in told.disclosed:
-        derived = permitted(context, hand, set(SUMMARY_READS)) - told.disclosed
+        derived = permitted(context, hand, SUMMARY_READS) - told.disclosed
     return _entry(
         context,
         hand,

@@ -98,6 +98,8 @@ class Plan:
     asked: dict[Any, frozenset[Coordinate]] = field(default_factory=dict, compare=False, repr=False)
     of_agencies: dict[Any, frozenset[Coordinate]] = field(default_factory=dict, compare=False, repr=False)
     needed: dict[Any, list[tuple[Read, Need]]] = field(default_factory=dict, compare=False, repr=False)
+    ruled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What may be shown of it, by facts: none of them a person (resolvers/context.py)."""
 
     def coordinates(self, region: Region, part: Part | None = None) -> frozenset[Coordinate]:
         """All coordinates of a region (and part)."""

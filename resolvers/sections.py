@@ -8,6 +8,7 @@ everything or not at all.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
@@ -23,7 +24,7 @@ from resolvers.house import House
 from resolvers.plan import Part, Region
 from schema.answer import Answer, AnswerProblem, AnswerStatus, KnownFact
 from schema.case import CaseKind, CaseStatus
-from schema.disclosure import Agency, Disclosed
+from schema.disclosure import Agency
 from schema.scalars import Coordinate
 from schema.text import Bilingual
 
@@ -192,6 +193,16 @@ def _readable(
     context: Context, hand: Hand, agency: Agency, connector: Connector[Any], lists: frozenset[Coordinate]
 ) -> frozenset[Coordinate]:
     """What may be read of the agency: what the document asks, and what a status or a summary is made from."""
+    key = (connector.section, agency in hand.whole)
+    found = hand.shown.readable.get(key)
+    if found is None:
+        found = hand.shown.readable[key] = _worked_out(context, hand, agency, connector, lists)
+    return found
+
+
+def _worked_out(
+    context: Context, hand: Hand, agency: Agency, connector: Connector[Any], lists: frozenset[Coordinate]
+) -> frozenset[Coordinate]:
     asked = context.plan.coordinates(hand.region)
     wanted = context.plan.of_agency(hand.region, agency)
     shown = hand.shown.allowed(Part.PERSON) & wanted
@@ -212,17 +223,22 @@ def shown_summary(hand: Hand) -> frozenset[Coordinate]:
     return hand.shown.allowed(Part.PERSON) & {Coordinate("EstateCase.summary")}
 
 
-def permitted(context: Context, hand: Hand, coordinates: set[Coordinate]) -> frozenset[Coordinate]:
+def permitted(context: Context, hand: Hand, coordinates: AbstractSet[Coordinate]) -> frozenset[Coordinate]:
     """Those coordinates of the case's person that the viewer might see, though the document does not show them."""
     if not coordinates:
         return frozenset()
-    needs = {c: Need(d.agency, d.sensitivity, third_party=d.third_party) for c in coordinates if (d := _of(context, c))}
+    key = frozenset(coordinates)
+    found = hand.shown.readable.get(key)
+    if found is None:
+        found = hand.shown.readable[key] = _permitted(context, hand, key)
+    return found
+
+
+def _permitted(context: Context, hand: Hand, coordinates: frozenset[Coordinate]) -> frozenset[Coordinate]:
+    known = context.house.disclosed
+    needs = {c: Need(d.agency, d.sensitivity, third_party=d.third_party) for c in coordinates if (d := known.get(c))}
     ruling = hand.shown.power.ruling(context.house.policies, list(needs.values()))
     return frozenset(c for c, needed in needs.items() if ruling[needed].shows)
-
-
-def _of(context: Context, coordinate: Coordinate) -> Disclosed | None:
-    return context.house.disclosed.get(coordinate)
 
 
 def _behind_summary(house: House, agency: Agency) -> frozenset[Coordinate]:
