@@ -198,7 +198,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         house = House(
             ids=ids,
             tokens=TokenCheck(
-                wiring.issuer, wiring.audience, keys, cases.first_proof, bearer_allowed=not settings.production
+                wiring.issuer, wiring.audience, keys, cases.proofs.first, bearer_allowed=not settings.production
             ),
             policies=Policies(lambda message: alarm.error("policy_error", message=message)),
             cases=cases,
