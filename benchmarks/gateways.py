@@ -3,8 +3,9 @@
 `python benchmarks/gateways.py` starts six plain JSON agencies (benchmarks/agencies.py), the sandbox for our sign-in and
 register, our server in its variants and the peers at the versions of benchmarks/peers/package.json (installed on first
 use into the user's cache), and loads each in turn, so that a busy minute is busy for all. Every answer is compared with
-what the agencies said. It prints Markdown and writes an SVG; with `--even-if-noisy` also when the machine was too busy
-for the figures to mean anything, which it then says. `--real` loads our server over the sandbox's six protocols.
+what the agencies said. It prints Markdown and draws what `--svg` names; with `--even-if-noisy` also when the machine
+was too busy for the figures to mean anything, which it then says. `--real` loads our server over the sandbox's six
+protocols.
 
 CPU is the server's processes' (for ours: not the sandbox's), the median of the rounds. `--dry` says how long it takes.
 """
@@ -29,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import agencies as plain
 from benchmarks import servers
-from benchmarks.measuring import Quiet, Slice, loaded, quantile, request, spinning
+from benchmarks.measuring import Quiet, Slice, drawable, loaded, quantile, request, spinning
 from benchmarks.servers import Server
 
 OURS = "onestop, SQLite, bearer"
@@ -257,7 +258,8 @@ def compared(given: argparse.Namespace, quiet: Quiet, folder: Path) -> str:
         found = measured(up, cells, said, quiet, given.rounds, given.seconds)
         quiet.listen(5)
     stop_if_noisy(quiet, even_so=given.even_if_noisy)
-    drawn(found, given.servers, cells, given.svg)
+    if given.svg:
+        drawn(found, given.servers, cells, given.svg)
     return f"{targets(found, given.servers)}\n\n{tables(found, given.servers, cells)}"
 
 
@@ -368,7 +370,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="only print where our CPU goes, in shares")
     parser.add_argument("--even-if-noisy", action="store_true")
     parser.add_argument("--dry", action="store_true", help="only say how long it would take")
-    parser.add_argument("--svg", type=Path, default=Path("performance.svg"))
+    parser.add_argument("--svg", type=drawable, help="draw it there; needs matplotlib (group `bench`)")
     given = parser.parse_args()
     if given.profile:
         with tempfile.TemporaryDirectory(prefix="onestop-bench-") as folder:

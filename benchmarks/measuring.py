@@ -4,6 +4,7 @@ CPU is utime + stime of the process and all its children from /proc, so that nei
 The machine is judged by a fixed piece of work done on all cores at once: it takes longer where somebody else works.
 """
 
+import argparse
 import asyncio
 import math
 import multiprocessing
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,13 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that so much of them do not exceed."""
     ordered = sorted(values)
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else math.nan
+
+
+def drawable(file: str) -> Path:
+    """Where a drawing is wanted, said before anything is measured: matplotlib comes with the group `bench` only."""
+    if find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError("a drawing needs matplotlib, of the dependency group `bench`")
+    return Path(file)
 
 
 # ---------------------------------------------------------------- noise

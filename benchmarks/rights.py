@@ -163,8 +163,8 @@ async def table(folder: Path, times: int, rounds: int) -> None:
         )
         stores = {
             "not stored": unstored,
-            "stored in SQLite": sqlite.first_proof,
-            "stored in PostgreSQL": postgres.first_proof,
+            "stored in SQLite": sqlite.proofs.first,
+            "stored in PostgreSQL": postgres.proofs.first,
         }
         parts = [*tokens(), *proofs(stores), *rulings(), whole]
         for part in parts:

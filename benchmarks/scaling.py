@@ -1,9 +1,9 @@
 """How what one question costs grows: with leaves, agencies, persons, workers, and entries in the log.
 
 `python benchmarks/scaling.py` loads our server over the plain agencies (benchmarks/agencies.py), one waiting (16 for
-workers), and writes a CSV and an SVG. A curve that grows faster than its work is named and ends the command with 1:
-CPU faster than leaves or agencies (a power above 1.15 over the last step that doubles them or more), or a third more
-CPU for more persons or a longer log.
+workers), writes a CSV, and draws what `--svg` names. A curve that grows faster than its work is named and ends the
+command with 1: CPU faster than leaves or agencies (a power above 1.15 over the last step that doubles them or more), or
+a third more CPU for more persons or a longer log.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from auth.ids import SANDBOX_ROOT
 from benchmarks import agencies as plain
 from benchmarks import servers, verify
 from benchmarks.gateways import asked, equal_to, numbers, stop_if_noisy
-from benchmarks.measuring import Quiet, cpu_s, loaded, quantile, request, spinning
+from benchmarks.measuring import Quiet, cpu_s, drawable, loaded, quantile, request, spinning
 from benchmarks.servers import Server
 
 PERSONAS = ("heir", "heir-in-debt", "heir-substitute", "heir-second-rank")
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--curves", nargs="+", choices=curves, default=curves)
     parser.add_argument("--even-if-noisy", action="store_true")
     parser.add_argument("--csv", type=Path, default=Path("scaling.csv"))
-    parser.add_argument("--svg", type=Path, default=Path("scaling.svg"))
+    parser.add_argument("--svg", type=drawable, help="draw it there; needs matplotlib (group `bench`)")
     given = parser.parse_args()
     with (
         spinning() as pool,
@@ -248,7 +248,8 @@ def main() -> None:
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(Point.__dataclass_fields__)
         rows.writerows([p.curve, p.at, *(f"{v:.2f}" for v in list(vars(p).values())[2:])] for p in points)
-    drawn(points, given.svg)
+    if given.svg:
+        drawn(points, given.svg)
     print(quiet)
     named = too_fast(points)
     print("\n".join(named) or "Nothing grows faster than its work.")

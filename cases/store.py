@@ -2,12 +2,11 @@
 
 import re
 import secrets
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +16,6 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
-    delete,
     event,
     false,
     func,
@@ -29,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -40,6 +38,7 @@ from cases.finding_context import FindingContext
 from cases.findings import FindingStore
 from cases.here import Here
 from cases.monthly_reviews import MonthlyReviews
+from cases.proofs import Proofs
 from cases.reviews import Reviews
 from cases.sessions import Sessions
 from schema.answer import AnswerStatus
@@ -226,9 +225,6 @@ class CaseFile:
 MIGRATION_LOCK = 0x6F6E6573746F70
 MIGRATIONS = Path(__file__).parent / "migrations"
 """Any number that nobody else locks in this database."""
-SWEEP_EVERY = timedelta(seconds=30)
-SWEEP_AT_ONCE = 20_000
-"""Old proofs taken out at once: more than two workers' worth of a minute at 300 requests a second."""
 
 
 LATE = Agency.FINANCE
@@ -283,8 +279,6 @@ INQUIRIES = (
     )
     .order_by(tables.inquiry.c.generation)
 )
-KEEP_PROOF = str(sqlite.insert(tables.proof).on_conflict_do_nothing().compile(dialect=sqlite.dialect()))
-_INSTANT: Any = tables.proof.c.kept_until.type.dialect_impl(sqlite.dialect()).bind_processor(sqlite.dialect())
 STANDINGS = select(tables.standing).where(tables.standing.c.case_id == bindparam("case"))
 
 
@@ -308,7 +302,7 @@ class Cases:
         self._here = here
         self._reader = engine.execution_options(only_reads=True)
         self.documents = DocumentStore(engine)
-        self._sweep_proofs_at = datetime.min.replace(tzinfo=UTC)
+        self.proofs = Proofs(engine)
 
     @classmethod
     @asynccontextmanager
@@ -841,35 +835,6 @@ class Cases:
             await connection.execute(
                 update(tables.case).where(tables.case.c.id == case_id).values(version=tables.case.c.version + 1)
             )
-
-    # ------------------------------------------------------------ proofs of possession
-
-    async def first_proof(self, hash_: str, kept_until: datetime, now: datetime) -> bool:
-        """Whether this proof comes for the first time, to any worker. Raises OSError when nobody can tell."""
-        proof = tables.proof
-        try:
-            first = await self._kept_first(hash_, kept_until)
-            if now >= self._sweep_proofs_at:
-                self._sweep_proofs_at = now + SWEEP_EVERY
-                # Two workers that sweep leave each other's rows alone, so that neither waits.
-                old = select(proof.c.hash).where(proof.c.kept_until < now).limit(SWEEP_AT_ONCE)
-                async with self._engine.begin() as connection:
-                    await connection.execute(
-                        delete(proof).where(proof.c.hash.in_(old.with_for_update(skip_locked=True)))
-                    )
-        except (SQLAlchemyError, sqlite3.Error) as error:
-            raise OSError(type(error).__name__) from error
-        return first
-
-    async def _kept_first(self, hash_: str, kept_until: datetime) -> bool:
-        if self._engine.dialect.name != "sqlite":
-            async with self._engine.begin() as connection:
-                return await self._insert_unless_there(connection, tables.proof, hash=hash_, kept_until=kept_until)
-        # One statement is a transaction of its own: said to the driver, it is one hand-over and not seven.
-        async with self._engine.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            done = await driver.execute(KEEP_PROOF, (hash_, _INSTANT(kept_until)))
-            return bool(done.rowcount)
 
     # ------------------------------------------------------------ mechanics
 

@@ -26,7 +26,6 @@ from resolvers.house import House
 from resolvers.log import EXPORTED
 from schema.text import Language
 from serving.endpoint import Refused
-from serving.paper import paper
 from serving.question import NO_STORE, Question, guarded, logged
 
 TOLD: Final = """
@@ -88,7 +87,7 @@ class Downloads:
 
     async def _pdf(self, request: Request) -> Response:
         told, entries, file, noted = await self._file(request, PRINTED)
-        printed = await asyncio.to_thread(paper, entries, told, file, Language[told["language"]])
+        printed = await asyncio.to_thread(_printed, entries, told, file, Language[told["language"]])
         return _attached(printed, "access-log.pdf", "application/pdf", noted)
 
     async def _file(
@@ -143,6 +142,12 @@ class Downloads:
     def _proof(self, placed: Placed, covered: Covered) -> orjson.Fragment:
         signed = receipt(placed.entry, placed.leaf_index, self._key)
         return orjson.Fragment(proof(placed.entry, covered, signed, self._published.key))
+
+
+def _printed(entries: Sequence[Mapping[str, Any]], told: Mapping[str, Any], file: bytes, language: Language) -> bytes:
+    from serving.paper import paper  # noqa: PLC0415 - with its fonts an eighth of a worker, and few print
+
+    return paper(entries, told, file, language)
 
 
 def _attached(file: bytes, name: str, media_type: str, noted: dict[str, str]) -> Response:

@@ -1,14 +1,13 @@
-"""The rules at work: new entries are judged within a minute, overdue explanations go to the supervisor.
+"""The rules at work over one log, from entry to entry (serving/watching.py says when).
 
-One process judges at a time, under a lease; what it remembers of the past it reads from the log when it begins. Context
-comes from our records, and from roster and family register as far as they say it: the roster for the last hour only
-(it knows the present), kinship of those officials who looked at somebody. Nobody tells us shifts, inspections, lists of
-protected persons or who asked whom: those tables are empty, so working hours are those of the regulations and
-PUBLIC_FIGURE is silent. What a register does not answer is noted in the program's own log and not waited for.
+What they remember of the past is read from the log when they begin. Context comes from our records, and from roster and
+family register as far as they say it: the roster for the last hour only (it knows the present), kinship of those
+officials who looked at somebody. Nobody tells us shifts, inspections, lists of protected persons or who asked whom:
+those tables are empty, so working hours are those of the regulations and PUBLIC_FIGURE is silent. What a register does
+not answer is noted in the program's own log and not waited for.
 """
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -26,8 +25,7 @@ from audit.findings.words import sentence
 from audit.searching import Search
 from audit.store import Placed, microseconds
 from audit.tiles import Published
-from cases.finding_steps import CLOSED, FindingRecord, Noticed, escalated
-from cases.findings import ChangedMeanwhileError
+from cases.finding_steps import CLOSED, FindingRecord, Noticed
 from cases.store import Cases
 from connectors.registry import Inquiry
 from connectors.transport import AgencyError
@@ -37,7 +35,6 @@ from schema.case import Purpose
 from schema.disclosure import Agency
 from schema.identifiers import PersonId
 
-LEASE = timedelta(minutes=5)
 PAST = rules.LOOK_BACK + rules.A_DAY
 ROSTER_HOLDS = timedelta(hours=1)
 A_DAY = timedelta(days=1)
@@ -185,83 +182,9 @@ class Registers:
         return known[1]
 
 
-class Evaluator:
-    """Judges what is new in a house's log, whenever it is this process's turn.
-
-    `behind_s` says for how many seconds not every entry was in the tree.
-    """
-
-    def __init__(self, house: House, behind_s: Callable[[], float]) -> None:
-        self._house = house
-        self._behind_s = behind_s
-        self._holder = secrets.token_hex(16)
-        self._judging: Judging | None = None
-
-    async def evaluate_new(self) -> int:
-        """Judge the log itself and every entry that was not judged yet; how many things were noticed."""
-        house = self._house
-        epoch, reviews = house.log.epoch, house.cases.reviews()
-        at = await reviews.turn(epoch, self._holder, house.clock(), LEASE)
-        if at is None:
-            self._judging = None
-            return 0
-        search = Search(house.log.reading.engine, house.log.reading.vault)
-        behind = timedelta(seconds=self._behind_s())
-        gaps = await log_gaps(search, house.published, behind, house.clock())
-        noticed = await Judging(search, house.cases).kept(gaps, house.clock())
-        if self._judging is None:
-            judging = Judging(search, house.cases)
-            await judging.remember(at, house.clock())
-            judging.asking = Registers(house).asked
-            self._judging = judging
-        while True:
-            hits, last = await self._judging.went_through(at)
-            if last == at:
-                return noticed
-            noticed += await self._judging.kept(hits, house.clock())
-            await reviews.went_on(epoch, self._holder, last)
-            at = last
-            if await reviews.turn(epoch, self._holder, house.clock(), LEASE) is None:
-                return noticed
-
-    async def escalate_overdue(self) -> int:
-        """Let every overdue explanation go over to the supervisor of the official's office, where one is named."""
-        house, gone = self._house, 0
-        now, store = house.clock(), house.cases.findings()
-        for record in await store.overdue(now):
-            step = escalated(record, await self._supervisor(record), now)
-            if step is not None:
-                try:
-                    await store.take(record, step)
-                except ChangedMeanwhileError:
-                    continue  # answered or judged this moment
-                gone += 1
-        return gone
-
-    async def _supervisor(self, record: FindingRecord) -> PersonId | None:
-        reading, here = self._house.log.reading, record.organisation
-        if here is None:
-            return None
-        placed = await Search(reading.engine, reading.vault).at(record.noticed[-1].entries, here)
-        office = next((each.entry.access.office for each in placed), None)
-        return None if office is None else await self._house.cases.reviews().supervisor(here, office)
-
-
 async def log_gaps(search: Search, published: Published | None, behind: timedelta, now: datetime) -> list[Hit]:
     """What is wrong with the log: a tree that is behind, and the first entry whose receipt was not kept in time."""
     size = None if published is None else await asyncio.to_thread(published.size)
     waits = None if size is None else await search.first_from(size)
     receipts = [] if waits is None else [(*waits, None, True)]
     return rules.log_gaps(pl.DataFrame(receipts, schema=rules.RECEIPTS, orient="row"), behind, now)
-
-
-async def evaluate_forever(house: House, every_s: float, behind_s: Callable[[], float]) -> None:
-    """Judge and escalate, again and again; a failing round is told and the next one tries again."""
-    evaluator = Evaluator(house, behind_s)
-    while True:
-        try:
-            await evaluator.evaluate_new()
-            await evaluator.escalate_overdue()
-        except Exception as error:
-            log.warning("evaluation_failed", error=error)
-        await asyncio.sleep(every_s)

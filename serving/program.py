@@ -56,7 +56,6 @@ from serving.downloads import Downloads
 from serving.drain import Drain
 from serving.endorsing import Authority, Endorser, Endorsing, Witness
 from serving.endpoint import Endpoint
-from serving.evaluation import evaluate_forever
 from serving.health import Health
 from serving.metrics import Metrics
 from serving.proofs import Proofs
@@ -65,6 +64,7 @@ from serving.settings import AgencySettings, Settings
 from serving.signin import ClientKey, RelyingParty, posting
 from serving.tree import Tree
 from serving.usage import Usage
+from serving.watching import evaluate_forever
 
 LARGEST_KEYS = 64 * 1024
 LARGEST_CALLBACK = 1024 * 1024
@@ -198,7 +198,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
         house = House(
             ids=ids,
             tokens=TokenCheck(
-                wiring.issuer, wiring.audience, keys, cases.first_proof, bearer_allowed=not settings.production
+                wiring.issuer, wiring.audience, keys, cases.proofs.first, bearer_allowed=not settings.production
             ),
             policies=Policies(lambda message: alarm.error("policy_error", message=message)),
             cases=cases,

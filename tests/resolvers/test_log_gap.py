@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from serving.evaluation import Evaluator
+from serving.watching import Evaluator
 from tests.resolvers.world import World
 
 

@@ -469,7 +469,7 @@ async def world_in(folder: Path, *, busy_ms: int = 1000, **changed: Any) -> Asyn
     ):
         parts: dict[str, Any] = {
             "ids": ids,
-            "tokens": TokenCheck(ISSUER, AUDIENCE, _published, cases.first_proof, bearer_allowed=True),
+            "tokens": TokenCheck(ISSUER, AUDIENCE, _published, cases.proofs.first, bearer_allowed=True),
             "sandbox": True,
             "policies": Policies(alarms.append),
             "cases": cases,
