@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from yarl import URL
 
 from connectors.transport import BODY_LIMIT, Transport, Unavailable, Unreadable
 from schema.disclosure import Agency
@@ -201,6 +202,54 @@ async def test_a_get_on_a_kept_connection_that_was_closed_meanwhile_is_sent_once
         with pytest.raises(Unavailable):
             await transport.request("POST", "/3", purpose="P")
     assert asked == ["/1", "/2 dropped", "/2", "/3 dropped"]
+
+
+@pytest.mark.parametrize("unasked", [raw_reply(b"surplus"), raw_reply(b"surplus")[:-3]])
+async def test_a_kept_connection_on_which_something_came_unasked_is_not_used_again(unasked: bytes) -> None:
+    asked: list[str] = []
+    kept, sent = asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append((await request_head(reader))[":path"])
+            writer.write(raw_reply(asked[-1].encode()))
+            if len(asked) == 1:
+                await kept.wait()
+                writer.write(unasked)
+                await writer.drain()
+                sent.set()
+
+    async with serving_raw(talk) as base_url, to(base_url) as transport:
+        assert (await transport.request("GET", "/1", purpose="P")).body == b"/1"
+        (connection,) = idle_connections(transport)
+        kept.set()
+        await sent.wait()
+        _, another = await asyncio.open_connection("127.0.0.1", URL(base_url).port)  # a round through the event loop
+        another.close()
+        assert connection.is_connected()
+        assert (await transport.request("POST", "/2", purpose="P")).body == b"/2"
+        assert connection not in idle_connections(transport)
+    assert asked == ["/1", "/2"]
+
+
+def idle_connections(transport: Transport) -> list[Any]:
+    """The kept connections, as aiohttp keeps them."""
+    assert transport._pool is not None
+    connector: Any = transport._pool.session.connector
+    return [protocol for kept in connector._conns.values() for protocol, _ in kept]
+
+
+@pytest.mark.parametrize("prefix", ["", "/land", "/l%20and"])
+async def test_a_path_is_asked_as_it_is_written_below_the_base(prefix: str) -> None:
+    written = ["/v1/owners/lan1_abc/parcels", "/", "/a?b=c", "/.well-known/jwks.json", "/a//b"]
+    async with serving(lambda _: reply_json({})) as agency, to(agency.base_url + prefix + "/") as transport:
+        for path in written:
+            await transport.request("GET", path, purpose="P", params={"c": "d e"})
+    below = prefix.replace("%20", " ")
+    assert [one.path for one in agency.seen] == [below + path.partition("?")[0] for path in written]
+    assert [one.query for one in agency.seen] == [
+        {"c": "d e"} | ({"b": "c"} if "?" in path else {}) for path in written
+    ]
 
 
 async def test_a_dropped_pool_is_never_used_again_and_requests_on_their_way_finish() -> None:
