@@ -348,14 +348,9 @@ def certificate(folder: Path, name: str, issuer: tuple[Any, Any] | None) -> tupl
     return cert_file, key_file, (subject, key)
 
 
-async def test_with_certificate_files_both_sides_prove_who_they_are(tmp_path: Path) -> None:
-    ca_file, _, ca = certificate(tmp_path, "ca", None)
-    server_cert, server_key, _ = certificate(tmp_path, "agency", ca)
-    client_cert, client_key, _ = certificate(tmp_path, "onestop", ca)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(server_cert, server_key)
-    context.load_verify_locations(ca_file)
-    context.verify_mode = ssl.CERT_REQUIRED
+@OPEN
+async def serving_tls(context: ssl.SSLContext) -> AsyncIterator[tuple[str, list[Any]]]:
+    """The base URL, and the certificate of each client whose request arrived."""
     met: list[Any] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -365,10 +360,23 @@ async def test_with_certificate_files_both_sides_prove_who_they_are(tmp_path: Pa
     runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    base_url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield f"https://127.0.0.1:{runner.addresses[0][1]}", met
+    finally:
+        await runner.cleanup()
+
+
+async def test_with_certificate_files_both_sides_prove_who_they_are(tmp_path: Path) -> None:
+    ca_file, _, ca = certificate(tmp_path, "ca", None)
+    server_cert, server_key, _ = certificate(tmp_path, "agency", ca)
+    client_cert, client_key, _ = certificate(tmp_path, "onestop", ca)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_cert, server_key)
+    context.load_verify_locations(ca_file)
+    context.verify_mode = ssl.CERT_REQUIRED
     both = {"ca_file": ca_file, "client_cert_file": client_cert, "client_key_file": client_key}
     connecting: Callable[..., AbstractAsyncContextManager[Transport]] = to
-    try:
+    async with serving_tls(context) as (base_url, met):
         async with connecting(base_url, **both) as transport:
             assert (await transport.request("GET", "/", purpose="P")).status == 200
         assert met[0]["subject"] == ((("commonName", "onestop"),),)
@@ -378,6 +386,22 @@ async def test_with_certificate_files_both_sides_prove_who_they_are(tmp_path: Pa
         async with connecting(base_url) as trusting_only_the_system:
             with pytest.raises(Unavailable):
                 await trusting_only_the_system.request("GET", "/", purpose="P")
-    finally:
-        await runner.cleanup()
+    assert len(met) == 1
+
+
+async def test_an_authority_of_our_own_is_trusted_instead_of_the_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public_file, _, public = certificate(tmp_path, "public", None)
+    ours_file, _, _ = certificate(tmp_path, "ours", None)
+    server_cert, server_key, _ = certificate(tmp_path, "impostor", public)
+    monkeypatch.setenv("SSL_CERT_FILE", str(public_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_cert, server_key)
+    async with serving_tls(context) as (base_url, met):
+        async with to(base_url) as trusting_the_system:
+            assert (await trusting_the_system.request("GET", "/", purpose="P")).status == 200
+        async with to(base_url, ca_file=ours_file) as trusting_us:
+            with pytest.raises(Unavailable):
+                await trusting_us.request("GET", "/", purpose="P")
     assert len(met) == 1
