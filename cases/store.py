@@ -1,5 +1,6 @@
 """Reading and writing our own records. One call is one transaction, and may run beside others in other processes."""
 
+import asyncio
 import re
 import secrets
 import uuid
@@ -30,6 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import await_only
 
 from cases import tables
 from cases.delays import Delays
@@ -310,6 +312,7 @@ class Cases:
         """The store at an SQLAlchemy URL, brought to the current schema first."""
         engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
         if engine.dialect.name == "sqlite":
+            event.listen(engine.sync_engine, "do_connect", _sqlite_openable)
             event.listen(engine.sync_engine, "connect", _sqlite_connected)
             event.listen(engine.sync_engine, "begin", _sqlite_begin)
         try:
@@ -854,6 +857,11 @@ class Cases:
     async def _insert_unless_there(self, connection: AsyncConnection, table: Any, **values: Any) -> bool:
         done = await connection.execute(self._insert(table).values(values).on_conflict_do_nothing())
         return bool(done.rowcount)
+
+
+def _sqlite_openable(_dialect: object, _entry: object, passed: list[Any], named: dict[str, Any]) -> None:
+    # aiosqlite's thread outlives a failure to open, and then reports to a loop that may have ended.
+    await_only(asyncio.to_thread(lambda: sqlite3.connect(*passed, **named).close()))
 
 
 def _sqlite_connected(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -5,14 +5,16 @@ counted while they stream. The headers are those of docs/wire/README.md.
 """
 
 import asyncio
+import re
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import aiohttp
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from schema.disclosure import Agency
@@ -20,6 +22,8 @@ from schema.disclosure import Agency
 BODY_LIMIT = 1024 * 1024
 HEADER_LIMIT = 8 * 1024
 LONGEST_RETRY_AFTER_S = 24 * 60 * 60
+_PLAIN: Final = re.compile(r"/(?!/)[A-Za-z0-9_/-]*")
+"""A path that stands in a URL as it is."""
 
 
 class AgencyError(Exception):
@@ -50,7 +54,7 @@ class Unreadable(AgencyError):
 
 @dataclass(frozen=True, slots=True)
 class WireReply:
-    """What came over the wire, whole and unopened; header names as keys in lower case."""
+    """What came over the wire, whole and unopened; headers are looked up by their names in lower case."""
 
     status: int
     content_type: str
@@ -67,6 +71,28 @@ class WireReply:
         if not (said.isascii() and said.isdigit() and len(said) <= 9):
             return None
         return min(int(said), LONGEST_RETRY_AFTER_S)
+
+
+class _Connections(aiohttp.TCPConnector):
+    """Kept connections, of which none is used again on which something came that nobody had asked for.
+
+    aiohttp only looks whether a connection is still open (its issue 13656): a surplus response would be taken for the
+    answer to the next question. One that comes after that question was sent is left to the echo and the identity.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - its name in aiohttp
+    ) -> aiohttp.connector.Connection:
+        """Give a connection that is silent: each kept one may turn out not to be."""
+        for _ in range(self.limit + 1):
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ClientConnectionError("It speaks without being asked.")
 
 
 @dataclass(slots=True)
@@ -138,34 +164,38 @@ class Transport:
         """
         url = self._url(path)
         own = request_id or str(uuid.uuid4())
-        sent = {
-            "X-Client-Id": self._client_id,
-            "X-Purpose": purpose,
-            "X-Request-Id": own,
-            "Accept-Encoding": "identity",
-        }
+        sent = {"X-Purpose": purpose, "X-Request-Id": own}
         if case is not None:
             sent["X-Case"] = case
+        if headers is not None:
+            sent |= headers
         latest = self.deadline() if deadline is None else min(deadline, self.deadline())
+        pool = self._pool
+        if pool is None:
+            pool = self._pool = _Pool(self._session())
+        pool.in_flight += 1
         try:
             async with (
                 asyncio.timeout_at(latest),
-                self._connected() as session,
-                session.request(
-                    method, url, params=params, headers=sent | dict(headers or {}), data=body, allow_redirects=False
+                pool.session.request(
+                    method, url, params=params, headers=sent, data=body, allow_redirects=False
                 ) as response,
             ):
                 return WireReply(
                     status=response.status,
                     content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
                     request_id=own,
-                    headers={name.lower(): value for name, value in response.headers.items()},
+                    headers=response.headers,
                     body=await _body(response),
                 )
         except TimeoutError as error:
             raise Unavailable("TIMEOUT") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable("CONNECTION_FAILED") from error
+        finally:
+            pool.in_flight -= 1
+            if pool.retired and pool.in_flight == 0:
+                await pool.session.close()
 
     async def drop_pool(self) -> None:
         """Never use the present connections again.
@@ -186,6 +216,8 @@ class Transport:
             await pool.session.close()
 
     def _url(self, path: str) -> URL:
+        if _PLAIN.fullmatch(path):  # an identifier is new each time: parsing a URL would find nothing in a cache
+            return self._base.with_path(self._base.raw_path.rstrip("/") + path, encoded=True)
         if path.startswith("/") and not path.startswith("//"):
             return URL(str(self._base) + path)
         try:
@@ -197,23 +229,11 @@ class Transport:
             raise Unreadable("FOREIGN_LINK")
         return link
 
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[aiohttp.ClientSession]:
-        pool = self._pool
-        if pool is None:
-            pool = self._pool = _Pool(self._session())
-        pool.in_flight += 1
-        try:
-            yield pool.session
-        finally:
-            pool.in_flight -= 1
-            if pool.retired and pool.in_flight == 0:
-                await pool.session.close()
-
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=True if self._tls is None else self._tls),
+            connector=_Connections(limit=self._connections, ssl=True if self._tls is None else self._tls),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._dial_timeout_s),
+            headers={"X-Client-Id": self._client_id, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -228,8 +248,9 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         response.close()
         raise Unreadable("ENCODED")
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
+    size, content = 0, response.content
+    while not content.at_eof():
+        chunk = await content.readany()
         size += len(chunk)
         if size > BODY_LIMIT:
             response.close()

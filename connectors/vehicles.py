@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from connectors import guard
 from connectors.connector import Answered, Asked, Connector, Speed
@@ -178,6 +179,11 @@ def replica(url: str, *, timeout_s: float = 2.5) -> AsyncEngine:
         )
     # A question ends its own transaction; a roll-back on its return would be one more hand-over to the driver's thread.
     engine = create_async_engine(url, pool_timeout=timeout_s, pool_reset_on_return=None)
+
+    @sa.event.listens_for(engine.sync_engine, "do_connect")
+    def openable(_dialect: object, _record: object, passed: list[Any], named: dict[str, Any]) -> None:
+        # aiosqlite's thread outlives a failure to open, and then reports to a loop that may have ended.
+        await_only(asyncio.to_thread(lambda: sqlite3.connect(*passed, **named).close()))
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def read_only(connection: Any, _record: object) -> None:

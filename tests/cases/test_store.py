@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import aiosqlite
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -470,6 +471,20 @@ async def test_what_reads_here_reads_on_after_an_error_and_sees_what_others_wrot
         case = await opened(cases)
 
         assert [row.id for row in here.rows(CASE, {"id": case.id})] == [case.id]
+
+
+async def test_a_store_that_cannot_be_opened_starts_no_thread_that_would_outlive_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    straight = aiosqlite.connect
+    monkeypatch.setattr(aiosqlite, "connect", lambda *a, **k: (started.append(a), straight(*a, **k))[1])
+    with pytest.raises(OperationalError):
+        async with Cases.opened(f"sqlite+aiosqlite:///{tmp_path / 'none' / 'cases.db'}"):
+            pass
+    assert started == []
+    async with Cases.opened(f"sqlite+aiosqlite:///{tmp_path / 'cases.db'}"):
+        assert started != []
 
 
 async def test_a_database_in_memory_and_one_that_is_served_are_not_read_here(postgres_url: str) -> None:

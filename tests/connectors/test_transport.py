@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from yarl import URL
 
 from connectors.transport import BODY_LIMIT, Transport, Unavailable, Unreadable
 from schema.disclosure import Agency
@@ -203,6 +204,54 @@ async def test_a_get_on_a_kept_connection_that_was_closed_meanwhile_is_sent_once
     assert asked == ["/1", "/2 dropped", "/2", "/3 dropped"]
 
 
+@pytest.mark.parametrize("unasked", [raw_reply(b"surplus"), raw_reply(b"surplus")[:-3]])
+async def test_a_kept_connection_on_which_something_came_unasked_is_not_used_again(unasked: bytes) -> None:
+    asked: list[str] = []
+    kept, sent = asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append((await request_head(reader))[":path"])
+            writer.write(raw_reply(asked[-1].encode()))
+            if len(asked) == 1:
+                await kept.wait()
+                writer.write(unasked)
+                await writer.drain()
+                sent.set()
+
+    async with serving_raw(talk) as base_url, to(base_url) as transport:
+        assert (await transport.request("GET", "/1", purpose="P")).body == b"/1"
+        (connection,) = idle_connections(transport)
+        kept.set()
+        await sent.wait()
+        _, another = await asyncio.open_connection("127.0.0.1", URL(base_url).port)  # a round through the event loop
+        another.close()
+        assert connection.is_connected()
+        assert (await transport.request("POST", "/2", purpose="P")).body == b"/2"
+        assert connection not in idle_connections(transport)
+    assert asked == ["/1", "/2"]
+
+
+def idle_connections(transport: Transport) -> list[Any]:
+    """The kept connections, as aiohttp keeps them."""
+    assert transport._pool is not None
+    connector: Any = transport._pool.session.connector
+    return [protocol for kept in connector._conns.values() for protocol, _ in kept]
+
+
+@pytest.mark.parametrize("prefix", ["", "/land", "/l%20and"])
+async def test_a_path_is_asked_as_it_is_written_below_the_base(prefix: str) -> None:
+    written = ["/v1/owners/lan1_abc/parcels", "/", "/a?b=c", "/.well-known/jwks.json", "/a//b"]
+    async with serving(lambda _: reply_json({})) as agency, to(agency.base_url + prefix + "/") as transport:
+        for path in written:
+            await transport.request("GET", path, purpose="P", params={"c": "d e"})
+    below = prefix.replace("%20", " ")
+    assert [one.path for one in agency.seen] == [below + path.partition("?")[0] for path in written]
+    assert [one.query for one in agency.seen] == [
+        {"c": "d e"} | ({"b": "c"} if "?" in path else {}) for path in written
+    ]
+
+
 async def test_a_dropped_pool_is_never_used_again_and_requests_on_their_way_finish() -> None:
     asked, enough = asyncio.Event(), asyncio.Event()
 
@@ -299,14 +348,9 @@ def certificate(folder: Path, name: str, issuer: tuple[Any, Any] | None) -> tupl
     return cert_file, key_file, (subject, key)
 
 
-async def test_with_certificate_files_both_sides_prove_who_they_are(tmp_path: Path) -> None:
-    ca_file, _, ca = certificate(tmp_path, "ca", None)
-    server_cert, server_key, _ = certificate(tmp_path, "agency", ca)
-    client_cert, client_key, _ = certificate(tmp_path, "onestop", ca)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(server_cert, server_key)
-    context.load_verify_locations(ca_file)
-    context.verify_mode = ssl.CERT_REQUIRED
+@OPEN
+async def serving_tls(context: ssl.SSLContext) -> AsyncIterator[tuple[str, list[Any]]]:
+    """The base URL, and the certificate of each client whose request arrived."""
     met: list[Any] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -316,10 +360,23 @@ async def test_with_certificate_files_both_sides_prove_who_they_are(tmp_path: Pa
     runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    base_url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield f"https://127.0.0.1:{runner.addresses[0][1]}", met
+    finally:
+        await runner.cleanup()
+
+
+async def test_with_certificate_files_both_sides_prove_who_they_are(tmp_path: Path) -> None:
+    ca_file, _, ca = certificate(tmp_path, "ca", None)
+    server_cert, server_key, _ = certificate(tmp_path, "agency", ca)
+    client_cert, client_key, _ = certificate(tmp_path, "onestop", ca)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_cert, server_key)
+    context.load_verify_locations(ca_file)
+    context.verify_mode = ssl.CERT_REQUIRED
     both = {"ca_file": ca_file, "client_cert_file": client_cert, "client_key_file": client_key}
     connecting: Callable[..., AbstractAsyncContextManager[Transport]] = to
-    try:
+    async with serving_tls(context) as (base_url, met):
         async with connecting(base_url, **both) as transport:
             assert (await transport.request("GET", "/", purpose="P")).status == 200
         assert met[0]["subject"] == ((("commonName", "onestop"),),)
@@ -329,6 +386,22 @@ async def test_with_certificate_files_both_sides_prove_who_they_are(tmp_path: Pa
         async with connecting(base_url) as trusting_only_the_system:
             with pytest.raises(Unavailable):
                 await trusting_only_the_system.request("GET", "/", purpose="P")
-    finally:
-        await runner.cleanup()
+    assert len(met) == 1
+
+
+async def test_an_authority_of_our_own_is_trusted_instead_of_the_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public_file, _, public = certificate(tmp_path, "public", None)
+    ours_file, _, _ = certificate(tmp_path, "ours", None)
+    server_cert, server_key, _ = certificate(tmp_path, "impostor", public)
+    monkeypatch.setenv("SSL_CERT_FILE", str(public_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_cert, server_key)
+    async with serving_tls(context) as (base_url, met):
+        async with to(base_url) as trusting_the_system:
+            assert (await trusting_the_system.request("GET", "/", purpose="P")).status == 200
+        async with to(base_url, ca_file=ours_file) as trusting_us:
+            with pytest.raises(Unavailable):
+                await trusting_us.request("GET", "/", purpose="P")
     assert len(met) == 1

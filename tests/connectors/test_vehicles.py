@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -357,11 +358,15 @@ async def test_an_error_of_the_database_is_unavailable(replica: Replica) -> None
     assert answered.section.vehicles is None
 
 
-async def test_no_database_is_unavailable(tmp_path: Path) -> None:
+async def test_no_database_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    straight = aiosqlite.connect
+    monkeypatch.setattr(aiosqlite, "connect", lambda *a, **k: (started.append(a), straight(*a, **k))[1])
     engine = vehicles.replica(f"sqlite+aiosqlite:///file:{tmp_path / 'none.db'}?mode=ro&uri=true")
     [answered] = await vehicles.estate(engine, lambda: NOW).fetch([question(ME, *ALL)])
     await engine.dispose()
     assert seen(answered) == (AnswerStatus.UNAVAILABLE, ["AGENCY_ERROR"])
+    assert started == []  # a thread of its own would report to this test's loop when that may have ended
 
 
 ENDLESS = "WITH RECURSIVE step (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM step) SELECT count(*) FROM step WHERE n < 0"
