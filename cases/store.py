@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
