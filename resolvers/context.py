@@ -311,15 +311,12 @@ class Context:
             raise errors.roster_silent(silent.retry_after_s if isinstance(silent, Unavailable) else None) from silent
 
     async def _relatives(self, keys: list[tuple[PersonId, str]]) -> list[Answered[FamilyRegister | None]]:
-        registry = self.house.registry
-        return list(
-            await asyncio.gather(
-                *(
-                    registry.relatives(self.sector_id(Agency.REGISTRY, person), Inquiry(purpose, self.now))
-                    for person, purpose in keys
-                )
-            )
-        )
+        if len(keys) == 1:  # nearly always: no task for what is waited for at once
+            return [await self._of_register(*keys[0])]
+        return list(await asyncio.gather(*(self._of_register(*key) for key in keys)))
+
+    async def _of_register(self, person: PersonId, purpose: str) -> Answered[FamilyRegister | None]:
+        return await self.house.registry.relatives(self.sector_id(Agency.REGISTRY, person), Inquiry(purpose, self.now))
 
     # ------------------------------------------------------------ entering
 
