@@ -68,6 +68,10 @@ class CaseRecord:
     """Who asked for it at the counter of an office."""
 
 
+GIVEN_BESIDE = timedelta(minutes=1)
+"""No request lasts longer, and no two clocks of one installation differ by more."""
+
+
 @dataclass(frozen=True, slots=True)
 class MandateRecord:
     """A viewer's power on a case. A proxy's is given out of that of its giver, and holds no longer than that.
@@ -100,10 +104,13 @@ class MandateRecord:
         return (self.id,) if self.giver is None else (self.id, self.giver)
 
     def active(self, now: datetime) -> bool:
-        """Granted, within its dates and not revoked."""
-        return (
-            self.revoked_at is None and self.valid_from <= now and (self.valid_until is None or now < self.valid_until)
-        )
+        """Granted, within its dates and not revoked.
+
+        A request is judged at the moment when it began, and a mandate is given at such a moment of another request,
+        by another process's clock: what a request finds given has begun although that moment was a little later.
+        """
+        begun = self.valid_from - GIVEN_BESIDE <= now
+        return self.revoked_at is None and begun and (self.valid_until is None or now < self.valid_until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from cases import tables
 from cases.here import Here
 from cases.store import (
     CASE,
+    GIVEN_BESIDE,
     CaseRecord,
     Cases,
     Evidence,
@@ -161,7 +162,8 @@ async def test_a_mandate_is_active_within_its_dates(cases: Cases) -> None:
     case = await opened(cases)
     (mandate,) = await cases.mandates(case.id)
     bounded = replace(mandate, valid_until=NOW + HOUR)
-    assert not bounded.active(NOW - timedelta(microseconds=1))
+    assert not bounded.active(NOW - GIVEN_BESIDE - timedelta(microseconds=1))
+    assert bounded.active(NOW - GIVEN_BESIDE)
     assert bounded.active(NOW)
     assert bounded.active(NOW + HOUR - timedelta(microseconds=1))
     assert not bounded.active(NOW + HOUR)
