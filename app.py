@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ import click
 
 from sandbox.personas import PERSONAS
 from serving import logs
+from serving.listening import bound, url_of
 from serving.running import Running, announced, newest
 from serving.settings import Settings, SettingsError, limits_in_force, problems, shown
 
@@ -97,16 +97,18 @@ def serve(host: str, port: int, workers: int, data: Path) -> None:
     its = settings()
     if found := problems(its, workers):
         raise Refusal("\n".join(found))
-    if port == 0:
-        port = _free_port(host)
+    try:
+        listener = bound(host, port)
+    except OSError as error:
+        raise Refusal(f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port.") from error
     data.mkdir(parents=True, exist_ok=True)
-    with _wired(its, data, f"http://{host}:{port}") as (wiring, controls):
+    url = url_of(listener, host)
+    with listener, _wired(its, data, url) as (wiring, controls):
         from serving import program, server
         from serving.metrics import Metrics, admin
 
         metrics = Metrics()
         beside = (admin(metrics), *its.admin_listen) if its.admin_listen else None
-        url = f"http://{host}:{port}"
         running = Running(os.getpid(), str(data.resolve()), wiring.issuer, wiring.audience, url, controls)
 
         def make(drain: "Drain") -> "Program":
@@ -118,17 +120,10 @@ def serve(host: str, port: int, workers: int, data: Path) -> None:
         try:
             # Who signs with another issuer's key is no sandbox that `onestop token` could make tokens for.
             with announced(running) if its.issuer is None else nullcontext():
-                status = server.run(make, host, port, ready, workers=workers, admin=beside)
+                status = server.run(make, listener, url, ready, workers=workers, admin=beside)
         except OSError as error:
-            raise Refusal(f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port.") from error
+            raise Refusal(f"ONESTOP_ADMIN_LISTEN: cannot be listened on ({error.strerror}).") from error
     sys.exit(status)
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
