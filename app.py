@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from audit.verifying import Evidence
     from auth.viewer import Viewer
     from cases.documents import Registered
+    from cases.protected import ProtectedList
     from resolvers.trusted import Standing
     from sandbox.server import Endpoints
     from serving.cases import CaseDesk
@@ -728,12 +729,15 @@ def evaluate(
 def _over_history(since: int, store: str | None, data: Path, *, keep: bool) -> dict[str, Any]:
     from cases.store import Cases
     from serving.history import evaluated
+    from serving.protected import kept_cipher
 
-    url = settings().database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+    its = settings()
+    url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
 
     async def done() -> dict[str, Any]:
         async with _reading(store, data) as reading, Cases.opened(url) as cases:
-            return await evaluated(reading, cases, since, datetime.now(UTC), keep=keep)
+            protected = cases.protected(kept_cipher(_id_root(its)))
+            return await evaluated(reading, cases, since, datetime.now(UTC), keep=keep, protected=protected)
 
     found: dict[str, Any] = _unreadable_is_2(done())
     return found
@@ -809,6 +813,125 @@ def review_month(*, month: str, signs: bool, token: str, key_file: Path | None, 
     except LogUnavailable as error:
         raise click.ClickException("The access log takes no entries now, so nothing was told. Try again.") from error
     click.echo(json.dumps(seen, ensure_ascii=False, indent=2) if as_json else monthly.lines(seen))
+
+
+# ---------------------------------------------------------------- the protected list
+
+
+@main.group()
+def protected() -> None:
+    """Persons whom only named officials may look at without a question (rule PUBLIC_FIGURE, docs/findings.md)."""
+
+
+PERSON = click.option("--person", required=True, help="`subject` in an export, `sub` in tokens, or a persona's name.")
+LETS = click.option("--official", required=True, help="The official: `sub` in their tokens, or a persona's name.")
+WHY = click.option("--reason", required=True, help="Why, in at most 500 characters; it stays in the history.")
+OFFICERS_TOKEN = click.option("--token", required=True, help="Access token of a privacy officer; `-` reads it.")
+
+
+def _on_protected_list(
+    data: Path, token: str, key_file: Path | None, work: "Callable[[ProtectedList, Viewer], Awaitable[T]]"
+) -> T:
+    """What a privacy officer does to the list; what cannot be done is exit status 1 with the reason."""
+    from cases.protected import SealError
+    from cases.store import Cases
+    from serving.documents import DocumentError
+    from serving.protected import ProtectedError, kept_cipher
+
+    its, whose = settings(), _holder(token, key_file, data, "a privacy officer's")
+    url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
+    async def done() -> T:
+        officer = await whose(datetime.now(UTC))
+        async with Cases.opened(url) as cases:
+            return await work(cases.protected(kept_cipher(_id_root(its))), officer)
+
+    try:
+        return asyncio.run(done())
+    except SealError as error:
+        raise click.ClickException(
+            f"{str(error).capitalize()}: is ONESTOP_ID_KEY_FILE the one it began with?"
+        ) from error
+    except (DocumentError, ProtectedError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _change_protected(
+    deed: str, person: str, official: str | None, reason: str, token: str, key_file: Path | None, data: Path
+) -> None:
+    from cases.protected import Deed
+    from serving.protected import change
+
+    whom = [PERSONAS[each].subject if each in PERSONAS else each for each in (person, official or "")]
+    now = datetime.now(UTC)
+    named = whom[0], whom[1] or None
+    _on_protected_list(data, token, key_file, lambda kept, by: change(kept, Deed[deed], by, named, reason, now))
+
+
+@protected.command("add")
+@PERSON
+@WHY
+@OFFICERS_TOKEN
+@BOUND_TO
+@DATA
+def protect(person: str, reason: str, token: str, key_file: Path | None, data: Path) -> None:
+    """Put a person on your organisation's list: from now on, officials who look at them are asked why, everywhere."""
+    _change_protected("ADD", person, None, reason, token, key_file, data)
+    click.echo("Added. Name the officials who may look with `onestop protected allow`.")
+
+
+@protected.command("remove")
+@PERSON
+@WHY
+@OFFICERS_TOKEN
+@BOUND_TO
+@DATA
+def unprotect(person: str, reason: str, token: str, key_file: Path | None, data: Path) -> None:
+    """Take a person off your organisation's list, and with them who may look."""
+    _change_protected("REMOVE", person, None, reason, token, key_file, data)
+    click.echo("Removed.")
+
+
+@protected.command("allow")
+@PERSON
+@LETS
+@WHY
+@OFFICERS_TOKEN
+@BOUND_TO
+@DATA
+def allow_official(*, person: str, official: str, reason: str, token: str, key_file: Path | None, data: Path) -> None:
+    """Let an official of your organisation look at a person on its list without being asked why."""
+    _change_protected("ALLOW", person, official, reason, token, key_file, data)
+    click.echo("Allowed.")
+
+
+@protected.command("disallow")
+@PERSON
+@LETS
+@WHY
+@OFFICERS_TOKEN
+@BOUND_TO
+@DATA
+def disallow_official(
+    *, person: str, official: str, reason: str, token: str, key_file: Path | None, data: Path
+) -> None:
+    """Let an official look without a question no more, from now on."""
+    _change_protected("DISALLOW", person, official, reason, token, key_file, data)
+    click.echo("Disallowed.")
+
+
+@protected.command("list")
+@click.option("--history", is_flag=True, help="All that was ever done to the list: none of it is changed or erased.")
+@OFFICERS_TOKEN
+@BOUND_TO
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@DATA
+def list_protected(*, history: bool, token: str, key_file: Path | None, as_json: bool, data: Path) -> None:
+    """Print who is on your organisation's list and who may look, each with who said so and why."""
+    from serving.protected import lines, listed
+
+    found = _on_protected_list(data, token, key_file, lambda kept, by: listed(kept, by, history=history))
+    click.echo(json.dumps(found, ensure_ascii=False, indent=2) if as_json else lines(found))
 
 
 # ---------------------------------------------------------------- cases of an office

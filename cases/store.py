@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import (
     Connection,
     Row,
@@ -40,6 +41,7 @@ from cases.finding_context import FindingContext
 from cases.findings import FindingStore
 from cases.here import Here
 from cases.monthly_reviews import MonthlyReviews
+from cases.protected import ProtectedList
 from cases.reviews import Reviews
 from cases.sessions import Sessions
 from schema.answer import AnswerStatus
@@ -305,6 +307,10 @@ class Cases:
     def finding_context(self) -> FindingContext:
         """What our records know that explains an access."""
         return FindingContext(self._engine)
+
+    def protected(self, cipher: AESGCM) -> ProtectedList:
+        """Whom organisations have on their protected lists, in the same database; the cipher opens of whom."""
+        return ProtectedList(self._engine, cipher)
 
     def findings(self) -> FindingStore:
         """Findings about accesses, in the same database."""

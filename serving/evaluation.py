@@ -1,10 +1,10 @@
 """The rules at work: new entries are judged within a minute, overdue explanations go to the supervisor.
 
 One process judges at a time, under a lease; what it remembers of the past it reads from the log when it begins. Context
-comes from our records, and from roster and family register as far as they say it: the roster for the last hour only
-(it knows the present), kinship of those officials who looked at somebody. Nobody tells us shifts, inspections, lists of
-protected persons or who asked whom: those tables are empty, so working hours are those of the regulations and
-PUBLIC_FIGURE is silent. What a register does not answer is noted in the program's own log and not waited for.
+comes from our records (protected lists among them), and from roster and family register as far as they say it: the
+roster for the last hour only (it knows the present), kinship of those officials who looked at somebody. Nobody tells us
+shifts, inspections or who asked whom: those tables are empty, so working hours are those of the regulations. What a
+register does not answer is noted in the program's own log and not waited for.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from audit.store import Placed, microseconds
 from audit.tiles import Published
 from cases.finding_steps import CLOSED, FindingRecord, Noticed, escalated
 from cases.findings import ChangedMeanwhileError
+from cases.protected import ProtectedList, SealError
 from cases.store import Cases
 from connectors.registry import Inquiry
 from connectors.transport import AgencyError
@@ -54,6 +55,7 @@ class Judging:
     search: Search
     cases: Cases
     asking: Asking | None = None
+    protected: ProtectedList | None = None
     evaluation: Evaluation = field(default_factory=lambda: Evaluation.of(from_log.TEXT))
     told: dict[str, pl.DataFrame] = field(default_factory=dict)
     organisations: dict[str, str | None] = field(default_factory=dict)
@@ -96,6 +98,11 @@ class Judging:
         rows: Rows = dict(
             await self.cases.finding_context().around(persons, accesses["case"].drop_nulls().unique().to_list())
         )
+        if self.protected is not None:
+            try:
+                rows |= await self.protected.around(set(persons))
+            except SealError as error:  # the other rules go on
+                log.warning("protected_list_unreadable", error=error)
         if self.asking is not None:
             looked = accesses.filter(pl.col("person").is_not_null())["official"].unique().to_list()
             rows |= await self.asking(looked)
@@ -210,7 +217,7 @@ class Evaluator:
         gaps = await log_gaps(search, house.published, behind, house.clock())
         noticed = await Judging(search, house.cases).kept(gaps, house.clock())
         if self._judging is None:
-            judging = Judging(search, house.cases)
+            judging = Judging(search, house.cases, protected=house.cases.protected(house.kept))
             await judging.remember(at, house.clock())
             judging.asking = Registers(house).asked
             self._judging = judging
