@@ -51,6 +51,7 @@ CLIENT = "sandbox-portal"
 TAX_ISSUER = "https://tax.sandbox.invalid"
 STATE = Path("var")
 TILES = Path("access-log-tiles")
+SANDBOX_MARK = b"onestop-sandbox: anybody may have this key\n"
 KEY_FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -226,15 +227,19 @@ def _id_keys(its: Settings) -> list[bytes]:
 
 def _made_signing_key(data: Path) -> Path:
     """The sandbox's key of the access log; made at the first start and marked as the sandbox's."""
+    file = data / "access-log-key.pem"
+    if not file.exists():
+        _make_signing_key(file, SANDBOX_MARK)
+    return file
+
+
+def _make_signing_key(file: Path, mark: bytes = b"") -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    file = data / "access-log-key.pem"
-    if not file.exists():
-        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(b"onestop-sandbox: anybody may have this key\n" + pem)
-    return file
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(mark + pem)
 
 
 @main.command()
@@ -1289,6 +1294,7 @@ def compact(month: str, archive: Path | None, data: Path) -> None:
     from audit.entry import COMPACTED
     from audit.reading import Reading
     from audit.store import meta
+    from audit.succession import changes
 
     try:
         began = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
@@ -1300,9 +1306,11 @@ def compact(month: str, archive: Path | None, data: Path) -> None:
     async def compacted(owner: "Owner", now: datetime) -> "tuple[Manifest, bool]":
         async with Reading.open(_owner_url(settings(), data), _log_master(settings())) as reading:
             async with reading.engine.connect() as connection:
-                recorded = (await meta(connection)).get(f"{COMPACTED}{number}")
+                facts = await meta(connection)
+            recorded = facts.get(f"{COMPACTED}{number}")
             if recorded is not None:
-                return archives.checked(folder, number, recorded, key.public_key()), True
+                ours = [each.old.public for each in changes(origin(reading.epoch), facts)]
+                return archives.checked(folder, number, recorded, [key.public_key(), *ours]), True
             made = await archives.compact(reading.engine, origin(reading.epoch), number, folder, key, now)
         await owner.compacted(number, made.hash)
         return made.manifest, False
@@ -1434,14 +1442,17 @@ def _unreadable_is_2(work: Any) -> Any:
 
 
 def _log_key(data: Path) -> Any:
-    from serving import program
-
-    its = settings()
-    file = its.log_signing_key_file or data / "access-log-key.pem"
+    file = settings().log_signing_key_file or data / "access-log-key.pem"
     if not file.is_file():
         raise Refusal(
             f"{file}: no such key. Set ONESTOP_LOG_SIGNING_KEY_FILE, or --data to where the log's state lies."
         )
+    return _ed25519(file)
+
+
+def _ed25519(file: Path) -> Any:
+    from serving import program
+
     try:
         return program.signing_key(file)
     except ValueError as error:
@@ -1486,15 +1497,40 @@ def checkpoint(out: Path, store: str | None, data: Path) -> None:
 
 
 @log_.command("key")
+@click.option("--history", is_flag=True, help="How it was changed: each change as a note that both keys signed.")
 @STORE
 @DATA
-def log_key(store: str | None, data: Path) -> None:
+def log_key(store: str | None, data: Path, *, history: bool) -> None:
     """Print the log's public key, as name+id+key (C2SP signed note)."""
 
     async def named(head: "Head") -> str:
-        return head.key.text
+        changes = await head.changes()
+        return "\n".join(changes) if history else f"{head.key.text}\n"
 
-    click.echo(_with_tree(store, data, named))
+    click.echo(_with_tree(store, data, named), nl=False)
+
+
+@log_.command("rotate-key")
+@click.option("--new-key", required=True, type=KEY_FILE, help="The new key (Ed25519, PEM); made when missing.")
+@DATA
+def rotate_key(new_key: Path, data: Path) -> None:
+    """Give the log's signing key up for a new one, which the old one introduces; the change is a leaf of the log.
+
+    Then set ONESTOP_LOG_SIGNING_KEY_FILE to the new one and start the servers again within a minute: with the old one
+    no tree head is signed any more. Who knows the old public key can tell the new one by `onestop log key --history`.
+    """
+    key = _log_key(data)
+    _with_tree(None, data, lambda head: head.note())  # what the old key signs last, or why it may not
+    if not new_key.exists():
+        try:
+            _make_signing_key(new_key, b"" if settings().production else SANDBOX_MARK)
+        except OSError as error:
+            raise Refusal(f"{new_key} cannot be written ({error.strerror}); choose another --new-key.") from error
+    new = _ed25519(new_key)
+    change = _as_owner(data, lambda owner, _now: owner.change_signing_key(key, new))
+    click.echo(f"Up to leaf {change.leaf_index} the log is signed by {change.old.text},")
+    click.echo(f"from there on by {change.new.text}.")
+    click.echo(f"Set ONESTOP_LOG_SIGNING_KEY_FILE to {new_key}, start the servers again, and publish the new key.")
 
 
 @log_.command("proof")
