@@ -474,6 +474,20 @@ async def test_what_reads_here_reads_on_after_an_error_and_sees_what_others_wrot
         assert [row.id for row in here.rows(CASE, {"id": case.id})] == [case.id]
 
 
+async def test_a_read_that_fails_halfway_keeps_no_old_state_of_a_mandate(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/cases.db"
+    async with Cases.opened(url) as cases, Cases.opened(url, migrate=False) as elsewhere:
+        here = cases._here
+        assert here is not None
+        case = await opened(cases)
+        (mandate,) = await cases.mandates(case.id)
+        fails = "select id from case_record union all select abs(-9223372036854775807 - 1)"
+        with pytest.raises(OperationalError, match="integer overflow"):
+            here.rows(text(fails), {})
+        await elsewhere.revoke(mandate.id, WIFE, "Enough.", NOW)
+        assert not await cases.still_active([mandate.id], NOW)
+
+
 async def test_a_database_in_memory_and_one_that_is_served_are_not_read_here(postgres_url: str) -> None:
     assert Here.of(create_async_engine("sqlite+aiosqlite:///:memory:")) is None
     assert Here.of(create_async_engine(postgres_url)) is None
