@@ -861,67 +861,57 @@ def _on_protected_list(
         raise click.ClickException(str(error)) from error
 
 
+def _changes_the_list(command: Callable[..., None]) -> Callable[..., None]:
+    """What every command takes that changes the list."""
+    for option in (DATA, BOUND_TO, OFFICERS_TOKEN, WHY, PERSON):
+        command = option(command)
+    return command
+
+
 def _change_protected(
-    deed: str, person: str, official: str | None, reason: str, token: str, key_file: Path | None, data: Path
+    deed: str, official: str | None, *, person: str, reason: str, token: str, key_file: Path | None, data: Path
 ) -> None:
     from cases.protected import Deed
     from serving.protected import change
 
-    whom = [PERSONAS[each].subject if each in PERSONAS else each for each in (person, official or "")]
+    whom, lets = (each and (PERSONAS[each].subject if each in PERSONAS else each) for each in (person, official))
     now = datetime.now(UTC)
-    named = whom[0], whom[1] or None
-    _on_protected_list(data, token, key_file, lambda kept, by: change(kept, Deed[deed], by, named, reason, now))
+    _on_protected_list(
+        data, token, key_file, lambda kept, by: change(kept, Deed[deed], by, (str(whom), lets), reason, now)
+    )
 
 
 @protected.command("add")
-@PERSON
-@WHY
-@OFFICERS_TOKEN
-@BOUND_TO
-@DATA
-def protect(person: str, reason: str, token: str, key_file: Path | None, data: Path) -> None:
+@_changes_the_list
+def protect(**said: Any) -> None:
     """Put a person on your organisation's list: from now on, officials who look at them are asked why, everywhere."""
-    _change_protected("ADD", person, None, reason, token, key_file, data)
+    _change_protected("ADD", None, **said)
     click.echo("Added. Name the officials who may look with `onestop protected allow`.")
 
 
 @protected.command("remove")
-@PERSON
-@WHY
-@OFFICERS_TOKEN
-@BOUND_TO
-@DATA
-def unprotect(person: str, reason: str, token: str, key_file: Path | None, data: Path) -> None:
+@_changes_the_list
+def unprotect(**said: Any) -> None:
     """Take a person off your organisation's list, and with them who may look."""
-    _change_protected("REMOVE", person, None, reason, token, key_file, data)
+    _change_protected("REMOVE", None, **said)
     click.echo("Removed.")
 
 
 @protected.command("allow")
-@PERSON
 @LETS
-@WHY
-@OFFICERS_TOKEN
-@BOUND_TO
-@DATA
-def allow_official(*, person: str, official: str, reason: str, token: str, key_file: Path | None, data: Path) -> None:
+@_changes_the_list
+def allow_official(official: str, **said: Any) -> None:
     """Let an official of your organisation look at a person on its list without being asked why."""
-    _change_protected("ALLOW", person, official, reason, token, key_file, data)
+    _change_protected("ALLOW", official, **said)
     click.echo("Allowed.")
 
 
 @protected.command("disallow")
-@PERSON
 @LETS
-@WHY
-@OFFICERS_TOKEN
-@BOUND_TO
-@DATA
-def disallow_official(
-    *, person: str, official: str, reason: str, token: str, key_file: Path | None, data: Path
-) -> None:
+@_changes_the_list
+def disallow_official(official: str, **said: Any) -> None:
     """Let an official look without a question no more, from now on."""
-    _change_protected("DISALLOW", person, official, reason, token, key_file, data)
+    _change_protected("DISALLOW", official, **said)
     click.echo("Disallowed.")
 
 
