@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ import click
 
 from sandbox.personas import PERSONAS
 from serving import logs
+from serving.listening import bound, url_of
 from serving.running import Running, announced, newest
 from serving.settings import Settings, SettingsError, limits_in_force, problems, shown
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from audit.verifying import Evidence
     from auth.viewer import Viewer
     from cases.documents import Registered
+    from cases.protected import ProtectedList
     from resolvers.trusted import Standing
     from sandbox.server import Endpoints
     from serving.cases import CaseDesk
@@ -50,6 +51,7 @@ CLIENT = "sandbox-portal"
 TAX_ISSUER = "https://tax.sandbox.invalid"
 STATE = Path("var")
 TILES = Path("access-log-tiles")
+SANDBOX_MARK = b"onestop-sandbox: anybody may have this key\n"
 KEY_FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -97,16 +99,18 @@ def serve(host: str, port: int, workers: int, data: Path) -> None:
     its = settings()
     if found := problems(its, workers):
         raise Refusal("\n".join(found))
-    if port == 0:
-        port = _free_port(host)
+    try:
+        listener = bound(host, port)
+    except OSError as error:
+        raise Refusal(f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port.") from error
     data.mkdir(parents=True, exist_ok=True)
-    with _wired(its, data, f"http://{host}:{port}") as (wiring, controls):
+    url = url_of(listener, host)
+    with listener, _wired(its, data, url) as (wiring, controls):
         from serving import program, server
         from serving.metrics import Metrics, admin
 
         metrics = Metrics()
         beside = (admin(metrics), *its.admin_listen) if its.admin_listen else None
-        url = f"http://{host}:{port}"
         running = Running(os.getpid(), str(data.resolve()), wiring.issuer, wiring.audience, url, controls)
 
         def make(drain: "Drain") -> "Program":
@@ -118,17 +122,10 @@ def serve(host: str, port: int, workers: int, data: Path) -> None:
         try:
             # Who signs with another issuer's key is no sandbox that `onestop token` could make tokens for.
             with announced(running) if its.issuer is None else nullcontext():
-                status = server.run(make, host, port, ready, workers=workers, admin=beside)
+                status = server.run(make, listener, url, ready, workers=workers, admin=beside)
         except OSError as error:
-            raise Refusal(f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port.") from error
+            raise Refusal(f"ONESTOP_ADMIN_LISTEN: cannot be listened on ({error.strerror}).") from error
     sys.exit(status)
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -230,15 +227,19 @@ def _id_keys(its: Settings) -> list[bytes]:
 
 def _made_signing_key(data: Path) -> Path:
     """The sandbox's key of the access log; made at the first start and marked as the sandbox's."""
+    file = data / "access-log-key.pem"
+    if not file.exists():
+        _make_signing_key(file, SANDBOX_MARK)
+    return file
+
+
+def _make_signing_key(file: Path, mark: bytes = b"") -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    file = data / "access-log-key.pem"
-    if not file.exists():
-        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(b"onestop-sandbox: anybody may have this key\n" + pem)
-    return file
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(mark + pem)
 
 
 @main.command()
@@ -733,12 +734,15 @@ def evaluate(
 def _over_history(since: int, store: str | None, data: Path, *, keep: bool) -> dict[str, Any]:
     from cases.store import Cases
     from serving.history import evaluated
+    from serving.protected import kept_cipher
 
-    url = settings().database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+    its = settings()
+    url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
 
     async def done() -> dict[str, Any]:
         async with _reading(store, data) as reading, Cases.opened(url) as cases:
-            return await evaluated(reading, cases, since, datetime.now(UTC), keep=keep)
+            protected = cases.protected(kept_cipher(_id_root(its)))
+            return await evaluated(reading, cases, since, datetime.now(UTC), keep=keep, protected=protected)
 
     found: dict[str, Any] = _unreadable_is_2(done())
     return found
@@ -814,6 +818,115 @@ def review_month(*, month: str, signs: bool, token: str, key_file: Path | None, 
     except LogUnavailable as error:
         raise click.ClickException("The access log takes no entries now, so nothing was told. Try again.") from error
     click.echo(json.dumps(seen, ensure_ascii=False, indent=2) if as_json else monthly.lines(seen))
+
+
+# ---------------------------------------------------------------- the protected list
+
+
+@main.group()
+def protected() -> None:
+    """Persons whom only named officials may look at without a question (rule PUBLIC_FIGURE, docs/findings.md)."""
+
+
+PERSON = click.option("--person", required=True, help="`subject` in an export, `sub` in tokens, or a persona's name.")
+LETS = click.option("--official", required=True, help="The official: `sub` in their tokens, or a persona's name.")
+WHY = click.option("--reason", required=True, help="Why, in at most 500 characters; it stays in the history.")
+OFFICERS_TOKEN = click.option("--token", required=True, help="Access token of a privacy officer; `-` reads it.")
+
+
+def _on_protected_list(
+    data: Path, token: str, key_file: Path | None, work: "Callable[[ProtectedList, Viewer], Awaitable[T]]"
+) -> T:
+    """What a privacy officer does to the list; what cannot be done is exit status 1 with the reason."""
+    from cases.protected import SealError
+    from cases.store import Cases
+    from serving.documents import DocumentError
+    from serving.protected import ProtectedError, kept_cipher
+
+    its, whose = settings(), _holder(token, key_file, data, "a privacy officer's")
+    url = its.database_url or f"sqlite+aiosqlite:///{data.resolve()}/cases.db"
+
+    async def done() -> T:
+        officer = await whose(datetime.now(UTC))
+        async with Cases.opened(url) as cases:
+            return await work(cases.protected(kept_cipher(_id_root(its))), officer)
+
+    try:
+        return asyncio.run(done())
+    except SealError as error:
+        raise click.ClickException(
+            f"{str(error).capitalize()}: is ONESTOP_ID_KEY_FILE the one it began with?"
+        ) from error
+    except (DocumentError, ProtectedError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _changes_the_list(command: Callable[..., None]) -> Callable[..., None]:
+    """What every command takes that changes the list."""
+    for option in (DATA, BOUND_TO, OFFICERS_TOKEN, WHY, PERSON):
+        command = option(command)
+    return command
+
+
+def _change_protected(
+    deed: str, official: str | None, *, person: str, reason: str, token: str, key_file: Path | None, data: Path
+) -> None:
+    from cases.protected import Deed
+    from serving.protected import change
+
+    whom, lets = (each and (PERSONAS[each].subject if each in PERSONAS else each) for each in (person, official))
+    now = datetime.now(UTC)
+    _on_protected_list(
+        data, token, key_file, lambda kept, by: change(kept, Deed[deed], by, (str(whom), lets), reason, now)
+    )
+
+
+@protected.command("add")
+@_changes_the_list
+def protect(**said: Any) -> None:
+    """Put a person on your organisation's list: from now on, officials who look at them are asked why, everywhere."""
+    _change_protected("ADD", None, **said)
+    click.echo("Added. Name the officials who may look with `onestop protected allow`.")
+
+
+@protected.command("remove")
+@_changes_the_list
+def unprotect(**said: Any) -> None:
+    """Take a person off your organisation's list, and with them who may look."""
+    _change_protected("REMOVE", None, **said)
+    click.echo("Removed.")
+
+
+@protected.command("allow")
+@LETS
+@_changes_the_list
+def allow_official(official: str, **said: Any) -> None:
+    """Let an official of your organisation look at a person on its list without being asked why."""
+    _change_protected("ALLOW", official, **said)
+    click.echo("Allowed.")
+
+
+@protected.command("disallow")
+@LETS
+@_changes_the_list
+def disallow_official(official: str, **said: Any) -> None:
+    """Let an official look without a question no more, from now on."""
+    _change_protected("DISALLOW", official, **said)
+    click.echo("Disallowed.")
+
+
+@protected.command("list")
+@click.option("--history", is_flag=True, help="All that was ever done to the list: none of it is changed or erased.")
+@OFFICERS_TOKEN
+@BOUND_TO
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@DATA
+def list_protected(*, history: bool, token: str, key_file: Path | None, as_json: bool, data: Path) -> None:
+    """Print who is on your organisation's list and who may look, each with who said so and why."""
+    from serving.protected import lines, listed
+
+    found = _on_protected_list(data, token, key_file, lambda kept, by: listed(kept, by, history=history))
+    click.echo(json.dumps(found, ensure_ascii=False, indent=2) if as_json else lines(found))
 
 
 # ---------------------------------------------------------------- cases of an office
@@ -1171,6 +1284,7 @@ def compact(month: str, archive: Path | None, data: Path) -> None:
     from audit.entry import COMPACTED
     from audit.reading import Reading
     from audit.store import meta
+    from audit.succession import changes
 
     try:
         began = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
@@ -1182,9 +1296,11 @@ def compact(month: str, archive: Path | None, data: Path) -> None:
     async def compacted(owner: "Owner", now: datetime) -> "tuple[Manifest, bool]":
         async with Reading.open(_owner_url(settings(), data), _log_master(settings())) as reading:
             async with reading.engine.connect() as connection:
-                recorded = (await meta(connection)).get(f"{COMPACTED}{number}")
+                facts = await meta(connection)
+            recorded = facts.get(f"{COMPACTED}{number}")
             if recorded is not None:
-                return archives.checked(folder, number, recorded, key.public_key()), True
+                ours = [each.old.public for each in changes(origin(reading.epoch), facts)]
+                return archives.checked(folder, number, recorded, [key.public_key(), *ours]), True
             made = await archives.compact(reading.engine, origin(reading.epoch), number, folder, key, now)
         await owner.compacted(number, made.hash)
         return made.manifest, False
@@ -1316,14 +1432,17 @@ def _unreadable_is_2(work: Any) -> Any:
 
 
 def _log_key(data: Path) -> Any:
-    from serving import program
-
-    its = settings()
-    file = its.log_signing_key_file or data / "access-log-key.pem"
+    file = settings().log_signing_key_file or data / "access-log-key.pem"
     if not file.is_file():
         raise Refusal(
             f"{file}: no such key. Set ONESTOP_LOG_SIGNING_KEY_FILE, or --data to where the log's state lies."
         )
+    return _ed25519(file)
+
+
+def _ed25519(file: Path) -> Any:
+    from serving import program
+
     try:
         return program.signing_key(file)
     except ValueError as error:
@@ -1368,15 +1487,40 @@ def checkpoint(out: Path, store: str | None, data: Path) -> None:
 
 
 @log_.command("key")
+@click.option("--history", is_flag=True, help="How it was changed: each change as a note that both keys signed.")
 @STORE
 @DATA
-def log_key(store: str | None, data: Path) -> None:
+def log_key(store: str | None, data: Path, *, history: bool) -> None:
     """Print the log's public key, as name+id+key (C2SP signed note)."""
 
     async def named(head: "Head") -> str:
-        return head.key.text
+        changes = await head.changes()
+        return "\n".join(changes) if history else f"{head.key.text}\n"
 
-    click.echo(_with_tree(store, data, named))
+    click.echo(_with_tree(store, data, named), nl=False)
+
+
+@log_.command("rotate-key")
+@click.option("--new-key", required=True, type=KEY_FILE, help="The new key (Ed25519, PEM); made when missing.")
+@DATA
+def rotate_key(new_key: Path, data: Path) -> None:
+    """Give the log's signing key up for a new one, which the old one introduces; the change is a leaf of the log.
+
+    Then set ONESTOP_LOG_SIGNING_KEY_FILE to the new one and start the servers again within a minute: with the old one
+    no tree head is signed any more. Who knows the old public key can tell the new one by `onestop log key --history`.
+    """
+    key = _log_key(data)
+    _with_tree(None, data, lambda head: head.note())  # what the old key signs last, or why it may not
+    if not new_key.exists():
+        try:
+            _make_signing_key(new_key, b"" if settings().production else SANDBOX_MARK)
+        except OSError as error:
+            raise Refusal(f"{new_key} cannot be written ({error.strerror}); choose another --new-key.") from error
+    new = _ed25519(new_key)
+    change = _as_owner(data, lambda owner, _now: owner.change_signing_key(key, new))
+    click.echo(f"Up to leaf {change.leaf_index} the log is signed by {change.old.text},")
+    click.echo(f"from there on by {change.new.text}.")
+    click.echo(f"Set ONESTOP_LOG_SIGNING_KEY_FILE to {new_key}, start the servers again, and publish the new key.")
 
 
 @log_.command("proof")

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import shutil
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -172,23 +172,33 @@ def _written(path: Path, rows: list[dict[str, Any]]) -> File:
     return File(path.name, len(rows), path.stat().st_size, _sha256(path), min(indexes), max(indexes))
 
 
-def checked(archive: Path, month: int, recorded: str, key: Ed25519PublicKey) -> Manifest:
-    """The manifest of a month when it and all its files are those that were recorded. Raise ArchiveError."""
+def checked(archive: Path, month: int, recorded: str, keys: Sequence[Ed25519PublicKey]) -> Manifest:
+    """The manifest of a month when it and all its files are those that were recorded. Raise ArchiveError.
+
+    `keys` are those that sign the log, and did.
+    """
     folder = folder_of(archive, month)
     try:
         data, signature = (folder / MANIFEST).read_bytes(), base64.b64decode((folder / SIGNATURE).read_bytes())
         if hashlib.sha256(data).hexdigest() != recorded:
             raise ArchiveError(f"{folder / MANIFEST} is not the one whose hash is in the log")
-        key.verify(signature, _signed_part(data))
+        if not any(_is_signed(key, signature, data) for key in keys):
+            raise ArchiveError(f"{folder / SIGNATURE} is not a signature of the log's key")
         manifest = msgspec.json.decode(data, type=Manifest)
         for file in manifest.files:
             if _sha256(folder / file.name) != file.sha256:
                 raise ArchiveError(f"{folder / file.name} is not the file that the manifest lists")
-    except InvalidSignature as error:
-        raise ArchiveError(f"{folder / SIGNATURE} is not a signature of the log's key") from error
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise ArchiveError(f"{folder} cannot be read as it was written ({error})") from error
     return manifest
+
+
+def _is_signed(key: Ed25519PublicKey, signature: bytes, manifest: bytes) -> bool:
+    try:
+        key.verify(signature, _signed_part(manifest))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _signed_part(manifest: bytes) -> bytes:

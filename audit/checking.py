@@ -26,24 +26,22 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.entry import (
     COMMITMENT_PREFIX,
-    COMPACTED_MONTH_LEAF,
-    DROPPED_MONTH_LEAF,
     ENTRY_LEAF,
-    ERASED_KEY_LEAF,
     LEAF_BYTES,
     LEAF_VERSION,
+    ORDER_LEAVES,
     SALT_BYTES,
     SELECTION_LEAF,
     SENSITIVITIES,
     Outcome,
     Selection,
     Task,
-    compacted_month_leaf,
     dropped_month_leaf,
     erased_key_leaf,
     leaf,
     marked,
     part_name,
+    recorded_leaf,
 )
 from audit.keys import NOBODY, NONCE_BYTES, References, Vault
 from audit.tree import complete
@@ -62,7 +60,7 @@ BITMAPS_REMEMBERED = 1000
 ANSWERS_REMEMBERED = 1000
 FETCHED = 128
 """Rows asked for at a time: few enough to stay in the processor's cache."""
-ORDER_KINDS = (bytes([DROPPED_MONTH_LEAF]), bytes([ERASED_KEY_LEAF]), bytes([COMPACTED_MONTH_LEAF]))
+ORDER_KINDS = tuple(bytes([kind]) for kind in ORDER_LEAVES)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -84,8 +82,8 @@ SELECTION = "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHER
 YEARS = "SELECT year, wrapped FROM year_key"
 MONTHS = "SELECT month FROM dropped_month"
 ERASED = "SELECT key_id FROM erased_key"
-ORDERS = "SELECT leaf FROM leaf WHERE substr(leaf, 2, 1) IN ($1, $2, $3)"
-COMPACTIONS = "SELECT name, value FROM meta WHERE name LIKE 'compacted:%'"
+ORDERS = "SELECT leaf FROM leaf WHERE substr(leaf, 2, 1) IN ($1, $2, $3, $4)"
+COMPACTIONS = "SELECT name, value FROM meta WHERE name LIKE 'compacted:%' OR name LIKE 'signing-key:%'"
 
 
 class Unreadable(Exception):
@@ -342,7 +340,7 @@ class Checker:
         compacted = {name: str(value) for name, value in rows.ask(COMPACTIONS)}
         orders = {month: dropped_month_leaf(month) for month in months if _is_month(month)}
         orders |= {key: erased_key_leaf(key) for key in keys if isinstance(key, str)}
-        orders |= {name: order for name, value in compacted.items() if (order := compacted_month_leaf(name, value))}
+        orders |= {name: order for name, value in compacted.items() if (order := recorded_leaf(name, value))}
         said = {row[0] for row in rows.ask(ORDERS, *ORDER_KINDS)} if orders else set()
         self.unsaid = sorted(str(what) for what in (*months, *keys, *compacted) if orders.get(what) not in said)
         """Orders on record that no leaf says: nothing is accepted as gone for them."""

@@ -103,6 +103,14 @@ def verified(note: str | bytes, key: VerifierKey) -> Checkpoint:
 
     Raise CheckpointError.
     """
+    found = _checkpoint(signed_text(note, key))
+    if found.origin != key.name:
+        raise CheckpointError("the checkpoint is of another log")
+    return found
+
+
+def signed_text(note: str | bytes, key: VerifierKey) -> str:
+    """What this key signed, whatever it says. Raise CheckpointError."""
     text, signatures = parts(note)
     ours = [data[4:] for name, data in signatures if name == key.name and data[:4] == key.id]
     if not ours:
@@ -112,10 +120,7 @@ def verified(note: str | bytes, key: VerifierKey) -> Checkpoint:
             key.public.verify(signature, text.encode())
     except InvalidSignature as error:
         raise CheckpointError("the signature is not good") from error
-    found = _checkpoint(text)
-    if found.origin != key.name:
-        raise CheckpointError("the checkpoint is of another log")
-    return found
+    return text
 
 
 def unverified(note: str | bytes) -> Checkpoint:

@@ -41,6 +41,11 @@ ERASED_KEY_LEAF = 4
 COMPACTED_MONTH_LEAF = 5
 COMPACTED = "compacted:"
 """How the store's facts name a month that was compacted; the value is the SHA-256 of the manifest, in hex."""
+SIGNING_KEY_LEAF = 6
+SIGNING_KEY = "signing-key:"
+"""How the store's facts name a change of the log's signing key; the value is the note that says so."""
+ORDER_LEAVES = (DROPPED_MONTH_LEAF, ERASED_KEY_LEAF, COMPACTED_MONTH_LEAF, SIGNING_KEY_LEAF)
+"""Kinds of leaves that say what was done to the log, each with a row or a fact of the store."""
 LEAF_BYTES = 38
 SALT_BYTES = 32
 RECORD_REFERENCE_BYTES = 16
@@ -462,6 +467,18 @@ def compacted_month_leaf(name: object, value: object) -> bytes | None:
         return None
     said = hashlib.sha256(f"onestop/compacted-month/1{month}{value}".encode()).digest()
     return leaf(COMPACTED_MONTH_LEAF, int(month), said)
+
+
+def changed_key_leaf(name: str, note: str) -> bytes:
+    """Says that the log's signing key was changed, and how."""
+    return leaf(SIGNING_KEY_LEAF, 0, hashlib.sha256(f"onestop/log-key/1{name}{note}".encode(errors="replace")).digest())
+
+
+def recorded_leaf(name: object, value: object) -> bytes | None:
+    """The leaf that says a fact of the store, of those that have one; None when it is no such fact."""
+    if isinstance(name, str) and isinstance(value, str) and name.startswith(SIGNING_KEY):
+        return changed_key_leaf(name, value)
+    return compacted_month_leaf(name, value)
 
 
 def leaf_hash(data: bytes) -> bytes:

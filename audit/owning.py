@@ -10,15 +10,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, func, insert, make_url, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import postgres, store
 from audit.aid import ENTRY_FACET
-from audit.entry import COMPACTED, compacted_month_leaf, dropped_month_leaf, erased_key_leaf
+from audit.checkpoint import CheckpointError, VerifierKey, origin
+from audit.entry import COMPACTED, changed_key_leaf, compacted_month_leaf, dropped_month_leaf, erased_key_leaf
 from audit.keys import NOBODY, Vault
 from audit.store import DROPPED_MONTH, ENTRY, ERASED_KEY, LEAF, META, PERSON_KEY, YEAR_KEY, StoreError
+from audit.succession import Change, changes, introduced, require_in_force
 from schema.identifiers import PersonId
 
 LEAST_MONTHS = 24
@@ -186,6 +189,27 @@ class Owner:
                 raise OwnerRefusal(f"{month} was compacted before; its files are those that were recorded then")
             await _add_leaf(connection, said)
             await connection.execute(insert(META).values(name=name, value=manifest_hash))
+
+    async def change_signing_key(self, old: Ed25519PrivateKey, new: Ed25519PrivateKey) -> Change:
+        """Give the log's signing key up for another; heads that cover the leaf that says so are signed by the new one.
+
+        Raise OwnerRefusal when the old one is not in force, or the new one was before.
+        """
+        name = origin(self._vault.epoch)
+        async with self._engine.connect() as connection, store.writing(connection):
+            facts = await store.meta(connection)
+            named, index = VerifierKey(name, old.public_key()), await store.next_index(connection)
+            try:
+                before = changes(name, facts)
+                require_in_force(named, before)
+                change = Change(len(before) + 1, index, named, VerifierKey(name, new.public_key()))
+                note = introduced(change, old, new)
+                changes(name, facts | {change.fact: note})
+            except CheckpointError as error:
+                raise OwnerRefusal(str(error)) from error
+            await _add_leaf(connection, changed_key_leaf(change.fact, note))
+            await connection.execute(insert(META).values(name=change.fact, value=note))
+        return change
 
     async def _destroyed(self, connection: AsyncConnection, key_id: str, order: str, now: datetime) -> None:
         await _add_leaf(connection, erased_key_leaf(key_id))

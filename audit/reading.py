@@ -19,12 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import store
 from audit.entry import (
-    COMPACTED_MONTH_LEAF,
-    DROPPED_MONTH_LEAF,
     ENTRY_LEAF,
-    ERASED_KEY_LEAF,
     LEAF_BYTES,
     LEAF_VERSION,
+    ORDER_LEAVES,
     SALT_BYTES,
     SELECTION_LEAF,
     SENSITIVITIES,
@@ -32,12 +30,12 @@ from audit.entry import (
     Entry,
     Outcome,
     Selection,
-    compacted_month_leaf,
     dropped_month_leaf,
     erased_key_leaf,
     leaf_hash,
     part_name,
     recorded_entry,
+    recorded_leaf,
 )
 from audit.keys import References, Vault, opened
 from audit.store import DROPPED_MONTH, ENTRY, ERASED_KEY, LEAF, SELECTION, Placed, StoreError
@@ -340,7 +338,7 @@ class LetGo:
 async def _let_go(connection: AsyncConnection) -> LetGo:
     months = frozenset((await connection.execute(select(DROPPED_MONTH.c.month))).scalars())
     keys = frozenset((await connection.execute(select(ERASED_KEY.c.key_id))).scalars())
-    compacted = filter(None, (compacted_month_leaf(*fact) for fact in (await store.meta(connection)).items()))
+    compacted = filter(None, (recorded_leaf(*fact) for fact in (await store.meta(connection)).items()))
     return LetGo(months, keys, frozenset((*map(dropped_month_leaf, months), *map(erased_key_leaf, keys), *compacted)))
 
 
@@ -369,8 +367,7 @@ def _check(
         if selection is None or selection.id != row.selection_id or selection.leaf != leaf:
             raise DamageError(row.leaf_index, "the leaf does not commit to the selection")
     elif held != (False, False) or not (
-        (kind == ENTRY_LEAF and month in gone.months)
-        or (kind in {DROPPED_MONTH_LEAF, ERASED_KEY_LEAF, COMPACTED_MONTH_LEAF} and leaf in gone.leaves)
+        (kind == ENTRY_LEAF and month in gone.months) or (kind in ORDER_LEAVES and leaf in gone.leaves)
     ):
         raise DamageError(row.leaf_index, "the leaf is not well formed, or what it commits to is gone")
 

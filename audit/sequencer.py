@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from audit import store
-from audit.checkpoint import Checkpoint, CheckpointError, VerifierKey, origin, signed, verified
+from audit import store, succession
+from audit.checkpoint import Checkpoint, CheckpointError, VerifierKey, origin, signed
 from audit.entry import leaf_hash
 from audit.store import LEAF
 from audit.tiles import CHECKPOINT, Disk, Edge, Shelf, TornError
@@ -90,16 +90,19 @@ class Sequencer:
         async with self._alone() as alone:
             if not alone:
                 return None
-            here, there = await asyncio.to_thread(self._found)
+            notes = await asyncio.to_thread(self._notes)
             # Only now, when the checkpoints were read under the lock, the transaction begins: it sees their leaves.
             async with self._engine.connect() as connection:
-                return await self._taken(connection, here, there)
+                return await self._taken(connection, notes)
 
-    async def _taken(
-        self, connection: AsyncConnection, here: Checkpoint | None, there: Checkpoint | None
-    ) -> Step | None:
-        if store.epoch(await store.meta(connection)) != self._epoch:
+    async def _taken(self, connection: AsyncConnection, notes: Mapping[Path, str]) -> Step | None:
+        facts = await store.meta(connection)
+        if store.epoch(facts) != self._epoch:
             raise ForkError("another log lies where this one was")
+        # The same moment of the store: the key that was given up signs nothing beyond the leaf that says so.
+        before = succession.changes(self._named.name, facts)
+        succession.require_in_force(self._named, before)
+        here, there = self._found(notes, before)
         leaves = await store.next_index(connection)
         known = {each.size: each.root for each in (here, there) if each is not None}
         newest = max(known, default=0)
@@ -161,20 +164,30 @@ class Sequencer:
                 shelf.keep({CHECKPOINT: note})
         return checkpoint
 
-    def _found(self) -> tuple[Checkpoint | None, Checkpoint | None]:
-        """The checkpoints here and in the second place."""
-        here, there = self._on(self._shelf), None if self._second is None else self._on(self._second)
+    def _notes(self) -> dict[Path, str]:
+        """The checkpoints here and in the second place, as they lie there."""
+        found = {}
+        for shelf in (self._shelf, self._second):
+            if shelf is not None:
+                shelf.tidy()
+                if (note := shelf.note()) is not None:
+                    found[shelf.folder] = note
+        return found
+
+    def _found(
+        self, notes: Mapping[Path, str], before: Sequence[succession.Change]
+    ) -> tuple[Checkpoint | None, Checkpoint | None]:
+        """The same, read; `before` are the changes of the key that signed them."""
+        heads = {}
+        for folder, note in notes.items():
+            try:
+                heads[folder] = succession.head(note, self._named, before)
+            except CheckpointError as error:
+                raise CheckpointError(f"{folder / CHECKPOINT}: {error}") from error
+        here, there = heads.get(self._shelf.folder), heads.get(self._second.folder) if self._second else None
         if here is not None and there is not None and here.size == there.size and here.root != there.root:
             raise ForkError(f"two checkpoints of {here.size} leaves were signed")
         return here, there
-
-    def _on(self, shelf: Shelf) -> Checkpoint | None:
-        shelf.tidy()
-        note = shelf.note()
-        try:
-            return None if note is None else verified(note, self._named)
-        except CheckpointError as error:
-            raise CheckpointError(f"{shelf.folder / CHECKPOINT}: {error}") from error
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[bool]:

@@ -13,10 +13,10 @@ import multiprocessing
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -33,8 +33,9 @@ from audit.checking import begin as _begin
 from audit.checking import part as _part
 from audit.checkpoint import CheckpointError, VerifierKey, origin, unverified, verified
 from audit.definitions import differences
-from audit.entry import leaf_hash
+from audit.entry import changed_key_leaf, leaf_hash
 from audit.keys import Vault, key_check
+from audit.succession import changes
 from audit.tree import HASH_BYTES, TILE_WIDTH, Tile
 from audit.writer import signed_part
 
@@ -159,7 +160,8 @@ def _verdict(asked: _Asked, rows: Rows) -> Verdict:
     epoch, evidence = _epoch(rows), asked.evidence
     checker = Checker(rows, Vault(asked.master, epoch))
     general = _general(rows, checker, asked)
-    heads = list(_heads(epoch, evidence, general))
+    evidence, given_up = _succeeded(rows, epoch, evidence, general)
+    heads = list(_heads(epoch, evidence, general, given_up))
     _require_signed(evidence)
     size = _size(rows)
     if size is None:
@@ -193,13 +195,40 @@ def _size(rows: Rows) -> int | None:
     return size
 
 
-def _heads(epoch: str, evidence: Evidence, general: list[str]) -> Iterator[Head]:
+def _succeeded(rows: Rows, epoch: str, evidence: Evidence, general: list[str]) -> tuple[Evidence, Mapping[bytes, int]]:
+    """The evidence with every key that signed the log, where one of them was given; when those before were given up.
+
+    What is wrong with the changes is added to `general`.
+    """
+    facts = {row[0]: str(row[1]) for row in rows.ask("SELECT name, value FROM meta")}
+    try:
+        found = changes(origin(epoch), facts)
+    except CheckpointError as error:
+        general.append(str(error))
+        return evidence, {}
+    for each in found:
+        said = rows.ask("SELECT leaf FROM leaf WHERE leaf_index = $1", each.leaf_index)
+        if [row[0] for row in said] != [changed_key_leaf(each.fact, facts[each.fact])]:
+            general.append(f"leaf {each.leaf_index} does not say change {each.number} of the log's key")
+    ours = [key.public for each in found for key in (each.old, each.new)]
+    if not found or not evidence.signers:
+        return evidence, {}
+    if not any(signer in ours for signer in evidence.signers):
+        general.append("the log says that its key was changed, and not one of its keys is one that was given")
+        return evidence, {}
+    return replace(evidence, signers=[*evidence.signers, *ours]), {each.old.id: each.leaf_index for each in found}
+
+
+def _heads(epoch: str, evidence: Evidence, general: list[str], given_up: Mapping[bytes, int]) -> Iterator[Head]:
     """What the notes say; one that none of the keys signed for this log is a fault. Raise Unreadable for no note."""
     for note in evidence.notes:
         said: list[str] = []
         for signer in evidence.signers:
             try:
-                found = verified(note.text, VerifierKey(origin(epoch), signer))
+                key = VerifierKey(origin(epoch), signer)
+                found = verified(note.text, key)
+                if found.size > given_up.get(key.id, found.size):
+                    raise CheckpointError("the key had been given up")  # noqa: TRY301 - told like the others
             except CheckpointError as error:
                 said.append(str(error))
             else:

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import (
     Connection,
     Row,
@@ -42,6 +43,7 @@ from cases.findings import FindingStore
 from cases.here import Here
 from cases.monthly_reviews import MonthlyReviews
 from cases.proofs import Proofs
+from cases.protected import ProtectedList
 from cases.reviews import Reviews
 from cases.sessions import Sessions
 from schema.answer import AnswerStatus
@@ -68,6 +70,10 @@ class CaseRecord:
     officer: PersonId | None = None
     applicant: PersonId | None = None
     """Who asked for it at the counter of an office."""
+
+
+GIVEN_BESIDE = timedelta(minutes=1)
+"""No request lasts longer, and no two clocks of one installation differ by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +108,13 @@ class MandateRecord:
         return (self.id,) if self.giver is None else (self.id, self.giver)
 
     def active(self, now: datetime) -> bool:
-        """Granted, within its dates and not revoked."""
-        return (
-            self.revoked_at is None and self.valid_from <= now and (self.valid_until is None or now < self.valid_until)
-        )
+        """Granted, within its dates and not revoked.
+
+        A request is judged at the moment when it began, and a mandate is given at such a moment of another request,
+        by another process's clock: what a request finds given has begun although that moment was a little later.
+        """
+        begun = self.valid_from - GIVEN_BESIDE <= now
+        return self.revoked_at is None and begun and (self.valid_until is None or now < self.valid_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +357,10 @@ class Cases:
     def finding_context(self) -> FindingContext:
         """What our records know that explains an access."""
         return FindingContext(self._engine)
+
+    def protected(self, cipher: AESGCM) -> ProtectedList:
+        """Whom organisations have on their protected lists, in the same database; the cipher opens of whom."""
+        return ProtectedList(self._engine, cipher)
 
     def findings(self) -> FindingStore:
         """Findings about accesses, in the same database."""

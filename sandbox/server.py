@@ -100,6 +100,7 @@ class Sandbox:
             for place, sock in zip(places.values(), sockets, strict=True):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 sock.bind(("127.0.0.1", self._port_base and self._port_base + place))
+                sock.listen()  # at once: two that are only bound may have one port
             issuer_url, *urls, roster_url = (f"http://127.0.0.1:{sock.getsockname()[1]}" for sock in sockets)
             controls = dict(zip((*HTTP_AGENCIES, "VEHICLES"), urls, strict=True))
             self._directory.mkdir(parents=True, exist_ok=True)

@@ -203,7 +203,7 @@ class Traffic:
         self._keep(
             "kinship", pl.DataFrame({"official": kin_of, "person": kin, "degree": degree, "of_spouse": of_spouse})
         )
-        self._keep("protected", pl.DataFrame({"person": self._public}))
+        self._keep("protected", pl.DataFrame({"person": self._public}).with_columns(**self._always()))
         spelled = [
             (purpose * 10 + which, coordinate)
             for purpose in range(3)
@@ -234,6 +234,9 @@ class Traffic:
         """From seconds since the first midnight in Korea."""
         midnight = datetime(self.first.year, self.first.month, self.first.day, tzinfo=UTC) - timedelta(hours=9)
         return (seconds.cast(pl.Int64) * 1_000_000 + int(midnight.timestamp()) * 1_000_000).cast(INSTANT)
+
+    def _always(self) -> dict[str, pl.Expr]:
+        return {"since": self._instant(pl.lit(-3650) * DAY), "until": pl.lit(None, INSTANT)}
 
     def _keep(self, name: str, rows: pl.DataFrame) -> None:
         self._tables.setdefault(name, []).append(rows)
@@ -430,12 +433,11 @@ class Traffic:
         )
         self._keep("assignments", pl.concat([since, after]))
         protected = persons.filter(pl.col("person").is_in(self._public.tolist()))
-        self._keep(
-            "admitted",
-            protected.join(pl.concat([since, after]), on="case")
-            .select("person", "official")
-            .unique(maintain_order=True),
-        )
+        admitted = protected.join(pl.concat([since, after]), on="case").select("person", "official")
+        for seat_of in (np.arange(self.officials), self._swap_with):
+            organisation = pl.Series(seat_of[admitted["official"].to_numpy()] // ORGANISATION)
+            rows = admitted.with_columns(organisation=organisation).unique(maintain_order=True)
+            self._keep("admitted", rows.with_columns(**self._always()))
 
     def _read(self, chance: np.random.Generator, rows: pl.DataFrame) -> None:
         """The persons that each visit reads, but for those whom the reader has to leave to others."""

@@ -1,10 +1,10 @@
 """The rules at work over one log, from entry to entry (serving/watching.py says when).
 
-What they remember of the past is read from the log when they begin. Context comes from our records, and from roster and
-family register as far as they say it: the roster for the last hour only (it knows the present), kinship of those
-officials who looked at somebody. Nobody tells us shifts, inspections, lists of protected persons or who asked whom:
-those tables are empty, so working hours are those of the regulations and PUBLIC_FIGURE is silent. What a register does
-not answer is noted in the program's own log and not waited for.
+What they remember of the past is read from the log when they begin. Context comes from our records (protected lists
+among them), and from roster and family register as far as they say it: the roster for the last hour only (it knows the
+present), kinship of those officials who looked at somebody. Nobody tells us shifts, inspections or who asked whom:
+those tables are empty, so working hours are those of the regulations. What a register does not answer is noted in the
+program's own log and not waited for.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from audit.searching import Search
 from audit.store import Placed, microseconds
 from audit.tiles import Published
 from cases.finding_steps import CLOSED, FindingRecord, Noticed
+from cases.protected import ProtectedList, SealError
 from cases.store import Cases
 from connectors.registry import Inquiry
 from connectors.transport import AgencyError
@@ -51,6 +52,7 @@ class Judging:
     search: Search
     cases: Cases
     asking: Asking | None = None
+    protected: ProtectedList | None = None
     evaluation: Evaluation = field(default_factory=lambda: Evaluation.of(from_log.TEXT))
     told: dict[str, pl.DataFrame] = field(default_factory=dict)
     organisations: dict[str, str | None] = field(default_factory=dict)
@@ -93,6 +95,11 @@ class Judging:
         rows: Rows = dict(
             await self.cases.finding_context().around(persons, accesses["case"].drop_nulls().unique().to_list())
         )
+        if self.protected is not None:
+            try:
+                rows |= await self.protected.around(set(persons))
+            except SealError as error:  # the other rules go on
+                log.warning("protected_list_unreadable", error=error)
         if self.asking is not None:
             looked = accesses.filter(pl.col("person").is_not_null())["official"].unique().to_list()
             rows |= await self.asking(looked)

@@ -6,6 +6,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from audit import store, succession
 from audit.checkpoint import VerifierKey, origin
 from audit.entry import leaf_hash
 from audit.proof import proof
@@ -36,6 +37,14 @@ class Head:
     def key(self) -> VerifierKey:
         """The public key with the log's name."""
         return VerifierKey(origin(self._reading.epoch), self._key.public_key())
+
+    async def changes(self) -> list[str]:
+        """How the key came to be this one: notes, in order. Raise CheckpointError when it is not the log's."""
+        async with self._reading.engine.connect() as connection:
+            facts = await store.meta(connection)
+        found = succession.changes(self.key.name, facts)
+        succession.require_in_force(self.key, found)
+        return [facts[each.fact] for each in found]
 
     async def note(self) -> str:
         """The signed head over all leaves that are there now. Raise what the sequencer raises."""

@@ -13,16 +13,20 @@ from audit.findings.folding import folded
 from audit.findings.shapes import Hit, Rule
 from audit.reading import Reading
 from audit.searching import Search
+from cases.protected import ProtectedList
 from cases.store import Cases
 from serving.evaluation import Judging
 
 
-async def evaluated(reading: Reading, cases: Cases, since: int, now: datetime, *, keep: bool) -> dict[str, Any]:
+async def evaluated(
+    reading: Reading, cases: Cases, since: int, now: datetime, *, keep: bool, protected: ProtectedList | None = None
+) -> dict[str, Any]:
     """Judge every entry from a leaf index on, and keep what was noticed like the minute does. Figures as plain values.
 
     What lies before is only looked back on. Twice the same is noticed once, whoever noticed it first.
     """
-    judging, hits, new = Judging(Search(reading.engine, reading.vault), cases), list[Hit](), 0
+    search, hits, new = Search(reading.engine, reading.vault), list[Hit](), 0
+    judging = Judging(search, cases, protected=protected)
     at = since - 1
     first, _ = await judging.search.of_offices(at, 1)
     if first:

@@ -17,7 +17,6 @@ import aiohttp
 import strawberry
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -59,6 +58,7 @@ from serving.endpoint import Endpoint
 from serving.health import Health
 from serving.metrics import Metrics
 from serving.proofs import Proofs
+from serving.protected import kept_cipher
 from serving.session import BrowserSessions, unconfigured
 from serving.settings import AgencySettings, Settings
 from serving.signin import ClientKey, RelyingParty, posting
@@ -222,7 +222,7 @@ async def opened(wiring: Wiring, drain: Drain, metrics: Metrics) -> AsyncIterato
                 health.birth(transports[Agency.HEALTH], clock),
                 vehicles.birth(replica, clock),
             ),
-            kept=AESGCM(hashlib.sha256(b"onestop/kept/1" + wiring.id_root).digest()),
+            kept=kept_cipher(wiring.id_root),
             clock=clock,
             disclosed=disclosures(core),
             leaves=leaves,

@@ -22,6 +22,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from serving.drain import Drain
+from serving.listening import bound
 
 DRAIN_SECONDS: Final = 9
 KILL_SECONDS: Final = 12
@@ -37,42 +38,24 @@ OnReady = Callable[[str], None]
 """Called once with http://host:port when /readyz has answered 200."""
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A listening socket. OSError when the address is taken, before anything has been started."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
-
-
 def run(
     make_app: MakeApp,
-    host: str,
-    port: int,
+    listener: socket.socket,
+    url: str,
     on_ready: OnReady,
     *,
     workers: int = 1,
     admin: tuple[ASGIApp, str, int] | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, and return the exit status. `port` 0 takes a free one.
+    """Serve on a listening socket, which is `url`, until SIGTERM or SIGINT, and return the exit status.
 
     With several workers each has metrics of its own: worker n listens for them on the admin port plus n.
     """
-    with bound(host, port) as listener:
-        name = f"[{host}]" if ":" in host else host
-        url = f"http://{name}:{listener.getsockname()[1]}"
-        if workers == 1:
-            _once_ready(url, on_ready)
-            return _serve(make_app, listener, admin)
-        supervisor = _Supervisor(lambda worker: _serve(make_app, listener, _moved(admin, worker)), workers)
-        return supervisor.run(lambda: _once_ready(url, on_ready))
+    if workers == 1:
+        _once_ready(url, on_ready)
+        return _serve(make_app, listener, admin)
+    supervisor = _Supervisor(lambda worker: _serve(make_app, listener, _moved(admin, worker)), workers)
+    return supervisor.run(lambda: _once_ready(url, on_ready))
 
 
 def _moved(admin: tuple[ASGIApp, str, int] | None, worker: int) -> tuple[ASGIApp, str, int] | None:

@@ -61,7 +61,7 @@ class Evaluator:
             if last is None:
                 return noticed
             rules = await _loaded()
-            judging = rules.Judging(search, house.cases)
+            judging = rules.Judging(search, house.cases, protected=house.cases.protected(house.kept))
             await judging.remember(at, house.clock())
             judging.asking = rules.Registers(house).asked
             self._judging = judging

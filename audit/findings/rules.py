@@ -60,13 +60,14 @@ def by_itself(accesses: pl.DataFrame, known: Context) -> list[Hit]:
     )
     colleagues = (
         of_somebody.join(known["employment"], on=["person", "organisation"])
-        .filter(
-            (pl.col("since") <= pl.col("at")) & (pl.col("until").is_null() | (pl.col("at") < pl.col("until"))),
-        )
+        .filter(_in_force())
         .join(own.select("entry"), on="entry", how="anti")
     )
-    figures = of_somebody.join(known["protected"], on="person", how="semi").join(
-        known["admitted"], on=["person", "official"], how="anti"
+    admitted = of_somebody.join(known["admitted"], on=["person", "official", "organisation"]).filter(_in_force())
+    figures = (
+        of_somebody.join(known["protected"], on="person")
+        .filter(_in_force())
+        .join(admitted.select("entry"), on="entry", how="anti")
     )
     return [
         *_single(Rule.NO_OPEN_CASE, unexplained.filter(~pl.col("open_case"))),
@@ -78,6 +79,10 @@ def by_itself(accesses: pl.DataFrame, known: Context) -> list[Hit]:
         *_single(Rule.PUBLIC_FIGURE, figures, "explained_by"),
         *_single(Rule.BREAK_GLASS, accesses.filter("break_glass")),
     ]
+
+
+def _in_force() -> pl.Expr:
+    return (pl.col("since") <= pl.col("at")) & (pl.col("until").is_null() | (pl.col("at") < pl.col("until")))
 
 
 def _single(rule: Rule, found: pl.DataFrame, *numbers: str) -> Iterable[Hit]:

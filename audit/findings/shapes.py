@@ -103,8 +103,9 @@ CONTEXT: Mapping[str, Mapping[str, type_]] = {
     # Degree as in Civil Act 770, a spouse's own is 0; `of_spouse` for the spouse's kin.
     "kinship": {"official": ID, "person": ID, "degree": pl.Int64, "of_spouse": pl.Boolean},
     "employment": {"person": ID, "organisation": ID, "since": INSTANT, "until": INSTANT},
-    "protected": {"person": ID},
-    "admitted": {"person": ID, "official": ID},
+    # Whoever is on any organisation's protected list; whom an organisation lets look for itself.
+    "protected": {"person": ID, "since": INSTANT, "until": INSTANT},
+    "admitted": {"person": ID, "official": ID, "organisation": ID, "since": INSTANT, "until": INSTANT},
     # An order to inspect the cases of an office.
     "inspections": {"official": ID, "office": ID, "since": INSTANT, "until": INSTANT},
     "mandates": {"case": ID, "official": ID, "since": INSTANT, "until": INSTANT},

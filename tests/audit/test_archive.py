@@ -13,6 +13,7 @@ import duckdb
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -198,9 +199,12 @@ async def test_a_month_on_postgresql_is_compacted_alike(
         made = await compact(reading.engine, "log", 202503, tmp_path, keys.signing, datetime.now(UTC))
     async with Owner.open(postgres_url, keys.master) as owner:
         await owner.compacted(202503, made.hash)
-    assert archives.checked(tmp_path, 202503, made.hash, keys.signing.public_key()).rows == 33
+    later = Ed25519PrivateKey.generate().public_key()  # one that followed: archives keep the signature of their time
+    assert archives.checked(tmp_path, 202503, made.hash, [later, keys.signing.public_key()]).rows == 33
+    with pytest.raises(archives.ArchiveError, match="is not a signature of the log's key"):
+        archives.checked(tmp_path, 202503, made.hash, [later])
     with pytest.raises(ArchiveError):
-        archives.checked(tmp_path, 202503, "0" * 64, keys.signing.public_key())
+        archives.checked(tmp_path, 202503, "0" * 64, [keys.signing.public_key()])
     verdict = await asyncio.to_thread(verify, postgres_url, keys.master)
     assert (verdict.intact, verdict.entries) == (True, 35)
 

@@ -26,11 +26,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit import tree
 from audit.checking import Unreadable
-from audit.checkpoint import Checkpoint, origin, signed
-from audit.entry import Access, Entry, Selection, leaf_hash, selection, uuid7
+from audit.checkpoint import Checkpoint, VerifierKey, origin, signed
+from audit.entry import Access, Entry, Selection, changed_key_leaf, leaf_hash, selection, uuid7
 from audit.entry import entry as entry_of
 from audit.keys import Keys, Vault, opened, sealed
+from audit.owning import Owner
 from audit.store import PAGE_BYTES, BodyKey, entry_columns, part_name, selection_columns
+from audit.succession import Change, introduced
 from audit.verifying import Evidence, Note, Receipt, Verdict, verify
 from audit.writer import AccessLog, signed_part
 from schema.identifiers import PersonId
@@ -39,7 +41,7 @@ from schema.scalars import Coordinate
 Accesses = Callable[..., Access]
 
 KEYS = Keys(master=bytes(range(32)), signing=Ed25519PrivateKey.from_private_bytes(bytes(32)))
-OTHER_KEY = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
+OTHER_KEY, THIRD_KEY = (Ed25519PrivateKey.from_private_bytes(each * 32) for each in (b"\1", b"\2"))
 FIRST = datetime(2025, 12, 31, 9, tzinfo=UTC)
 SECOND = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)
 CAR = selection("5c" * 32, [Coordinate("Vehicle.plate"), Coordinate("Vehicle.maker")])
@@ -670,6 +672,92 @@ def _note_fork(bent: Bent) -> Found:
 @done("the log's key replaced by another")
 def _signer(bent: Bent) -> Found:
     bent.evidence = replace(bent.evidence, signers=[OTHER_KEY.public_key()])
+    return None
+
+
+def with_changed_key(bent: Bent) -> None:
+    """Leaf 40 says that the log's key was given up for another, which signed the checkpoint of 41."""
+
+    async def change() -> None:
+        async with Owner.open(bent.url, KEYS.master) as owner:
+            await owner.change_signing_key(KEYS.signing, OTHER_KEY)
+
+    asyncio.run(change())
+    note = checkpoint(bent.path, key=OTHER_KEY)
+    bent.evidence = Evidence(signers=[OTHER_KEY.public_key()], notes=[note])
+
+
+def written_in(bent: Bent, at: int, name: str, note: str) -> None:
+    """A change of the log's key as a fact of the store, and the leaf that says so."""
+    bent.run(
+        ("INSERT INTO leaf VALUES (?, ?)", (at, changed_key_leaf(name, note))),
+        ("INSERT INTO meta VALUES (?, ?)", (name, note)),
+    )
+
+
+def a_change(bent: Bent, old: Ed25519PrivateKey, new: Ed25519PrivateKey) -> Change:
+    name = origin(value(bent, "SELECT value FROM meta WHERE name = 'epoch'"))
+    return Change(1, LEAVES, VerifierKey(name, old.public_key()), VerifierKey(name, new.public_key()))
+
+
+OF_THE_CHANGE = "WHERE name = 'signing-key:1'"
+
+
+def without_change(bent: Bent) -> None:
+    bent.run(f"DELETE FROM meta {OF_THE_CHANGE}", f"DELETE FROM leaf WHERE leaf_index = {LEAVES}")
+
+
+@done("a change of the log's key taken out")
+def _change_out(bent: Bent) -> Found:
+    with_changed_key(bent)
+    bent.run(f"DELETE FROM meta {OF_THE_CHANGE}")
+    return LEAVES
+
+
+@done("a change of the log's key taken out with its leaf")
+def _change_and_leaf_out(bent: Bent) -> Found:
+    with_changed_key(bent)
+    without_change(bent)
+    return "older"
+
+
+@done("a change of the log's key made to name another key")
+def _change_of_another(bent: Bent) -> Found:
+    with_changed_key(bent)
+    note = introduced(a_change(bent, KEYS.signing, THIRD_KEY), THIRD_KEY, THIRD_KEY)
+    bent.run((f"UPDATE meta SET value = ? {OF_THE_CHANGE}", (note,)))
+    return LEAVES
+
+
+@done("a change of the log's key put back at another leaf (no checkpoint at hand)")
+def _change_elsewhere(bent: Bent) -> Found:
+    with_changed_key(bent)
+    note = value(bent, f"SELECT value FROM meta {OF_THE_CHANGE}")
+    without_change(bent)
+    write(bent, entries_of(bent, LEAVES), LEAVES, replacing=False)
+    written_in(bent, LEAVES + 1, "signing-key:1", note)
+    bent.evidence = replace(bent.evidence, notes=[])
+    return None
+
+
+@done("a change of the log's key that its key did not sign, and its leaf")
+def _change_forged(bent: Bent) -> Found:
+    change = a_change(bent, KEYS.signing, OTHER_KEY)
+    written_in(bent, LEAVES, change.fact, introduced(change, OTHER_KEY, OTHER_KEY))
+    return None
+
+
+@done("a change between two keys that are not the log's, and its leaf")
+def _change_of_strangers(bent: Bent) -> Found:
+    change = a_change(bent, OTHER_KEY, THIRD_KEY)
+    written_in(bent, LEAVES, change.fact, introduced(change, OTHER_KEY, THIRD_KEY))
+    return None
+
+
+@done("a checkpoint beyond a change of the log's key, signed with the key that was given up")
+def _note_too_late(bent: Bent) -> Found:
+    with_changed_key(bent)
+    with_note(bent, checkpoint(bent.path, key=KEYS.signing).text)
     return None
 
 

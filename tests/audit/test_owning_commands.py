@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import app
+from audit.checkpoint import VerifierKey, signed_text
 from audit.entry import Access
 from audit.keys import Keys
 from audit.writer import AccessLog
@@ -78,3 +80,43 @@ def test_a_log_is_made_by_its_owner_and_again_without_harm(tmp_path: Path) -> No
     for _ in range(2):
         assert said(tmp_path, "init").output == "The access log is at the current schema.\n"
     assert said(tmp_path, "verify").exit_code == 0
+
+
+def test_the_logs_key_is_given_up_for_another_and_all_of_it_verified(data: Path, keys: Keys) -> None:
+    old, new = data / "old.pem", data / "new.pem"
+    pem = keys.signing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    old.write_bytes(pem)
+    before, after = ({"ONESTOP_LOG_SIGNING_KEY_FILE": str(each)} for each in (old, new))
+    assert said(data, "checkpoint", "--out", str(data / "then.note"), **before).exit_code == 0
+    was = said(data, "key", **before).output.strip()
+
+    done = said(data, "rotate-key", "--new-key", str(new), **before)
+    assert (done.exit_code, was in done.output, new.stat().st_mode & 0o777) == (0, True, 0o600)
+    for refused in (["checkpoint"], ["key"], ["rotate-key", "--new-key", str(data / "newer.pem")]):
+        done_with = said(data, *refused, **before)
+        assert (done_with.exit_code, "gave this key up" in done_with.output) == (1, True)
+
+    assert said(data, "checkpoint", "--out", str(data / "now.note"), **after).exit_code == 0
+    now = said(data, "key", **after).output.strip()
+    assert now in done.output
+    told = said(data, "key", "--history", **after).output
+    assert signed_text(told, VerifierKey.parsed(was)) == signed_text(told, VerifierKey.parsed(now))
+    store = ("--store", f"sqlite+aiosqlite:///{data}/access-log.db")
+    for key in (was, now):
+        for note in ("then.note", "now.note"):
+            # Nothing but one public key and a note: a stranger's machine has no key file of the log.
+            checked = said(data, "verify", *store, "--checkpoint", str(data / note), "--key", key)
+            assert (checked.exit_code, checked.output[:6]) == (0, "Intact")
+    assert said(data, "verify", **after).exit_code == 0
+
+
+def test_what_is_no_key_takes_nothing_over(data: Path, keys: Keys) -> None:
+    old, none = data / "old.pem", data / "none.pem"
+    old.write_bytes(keys.signing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    none.write_bytes(b"nothing to see here")
+    before = {"ONESTOP_LOG_SIGNING_KEY_FILE": str(old)}
+    done = said(data, "rotate-key", "--new-key", str(none), **before)
+    assert (done.exit_code, "Ed25519 private key as PEM" in done.output) == (2, True)
+    done = said(data, "rotate-key", "--new-key", str(old), **before)
+    assert (done.exit_code, "went back to a key" in done.output) == (1, True)
+    assert said(data, "key", "--history", **before).output == ""

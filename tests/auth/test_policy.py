@@ -720,7 +720,7 @@ def test_an_heir_sees_names_and_shares_of_the_others_and_no_more(policies: Polic
 
 
 def test_third_parties_names_are_masked_and_their_amounts_withheld_like_any(policies: Policies) -> None:
-    creditor = replace(BALANCE, third_party=True)
+    creditor = BALANCE._replace(third_party=True)
     verdict = policies.ruling(HEIR, [creditor])[creditor]
     assert (verdict.effect, verdict.refusal, verdict.shows) == (Effect.MASK, RefusalCode.THIRD_PARTY, True)
     stale = policies.ruling(replace(HEIR, fresh=False), [creditor])[creditor]

@@ -100,7 +100,7 @@ def test_beyond_the_mandate_is_out_of_scope_and_without_bounds_the_policies_alon
 
 
 def test_a_name_that_is_masked_for_the_giver_is_masked_for_the_proxy(policies: Policies) -> None:
-    creditor = replace(BALANCE, third_party=True)
+    creditor = BALANCE._replace(third_party=True)
     verdict: Verdict = Power(PROXY, HEIR).ruling(policies, [creditor])[creditor]
     assert (verdict.effect, verdict.refusal) == (Effect.MASK, RefusalCode.THIRD_PARTY)
 

@@ -19,6 +19,7 @@ from cases import tables
 from cases.here import Here
 from cases.store import (
     CASE,
+    GIVEN_BESIDE,
     CaseRecord,
     Cases,
     Evidence,
@@ -162,7 +163,8 @@ async def test_a_mandate_is_active_within_its_dates(cases: Cases) -> None:
     case = await opened(cases)
     (mandate,) = await cases.mandates(case.id)
     bounded = replace(mandate, valid_until=NOW + HOUR)
-    assert not bounded.active(NOW - timedelta(microseconds=1))
+    assert not bounded.active(NOW - GIVEN_BESIDE - timedelta(microseconds=1))
+    assert bounded.active(NOW - GIVEN_BESIDE)
     assert bounded.active(NOW)
     assert bounded.active(NOW + HOUR - timedelta(microseconds=1))
     assert not bounded.active(NOW + HOUR)
@@ -485,6 +487,20 @@ async def test_a_store_that_cannot_be_opened_starts_no_thread_that_would_outlive
     assert started == []
     async with Cases.opened(f"sqlite+aiosqlite:///{tmp_path / 'cases.db'}"):
         assert started != []
+
+
+async def test_a_read_that_fails_halfway_keeps_no_old_state_of_a_mandate(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/cases.db"
+    async with Cases.opened(url) as cases, Cases.opened(url, migrate=False) as elsewhere:
+        here = cases._here
+        assert here is not None
+        case = await opened(cases)
+        (mandate,) = await cases.mandates(case.id)
+        fails = "select id from case_record union all select abs(-9223372036854775807 - 1)"
+        with pytest.raises(OperationalError, match="integer overflow"):
+            here.rows(text(fails), {})
+        await elsewhere.revoke(mandate.id, WIFE, "Enough.", NOW)
+        assert not await cases.still_active([mandate.id], NOW)
 
 
 async def test_a_database_in_memory_and_one_that_is_served_are_not_read_here(postgres_url: str) -> None:

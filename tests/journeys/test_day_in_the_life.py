@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.identifiers import persona_subject
 from tests.journeys.client import Asker, Onestop, sent, serving
 from tests.journeys.documents import ESTATE
 
@@ -292,6 +293,38 @@ def test_an_overdue_explanation_goes_over_to_the_supervisor(town: Onestop) -> No
         "state": "EXPLANATION_REQUESTED",
         "note": "Overdue: went over to the supervisor.",
     }
+
+
+def test_who_looks_at_somebody_on_the_protected_list_is_asked_why(town: Onestop) -> None:
+    officer, official = town.as_("privacy-officer"), town.as_("welfare-officer")
+    where = ["--data", str(town.directory), "--token", town.token("privacy-officer")]
+    whom = ["--person", persona_subject("heir-in-debt/deceased")]
+    because = ["--reason", "A singer; newspapers would pay for it.", *where]
+    assert town.command("protected", "add", *whom, *because).startswith("Added.")
+    asked = {"kind": "ESTATE", "person": named(town.case("heir-in-debt")["deceased"]), "reason": REASON}
+    assert official.seen(BREAK, input=asked)["breakGlass"]["case"]
+    assert "보호 명단에 있는 사람" in noticed(officer, "The person is on the protected list")["ko"]
+
+    let_in = ["--official", "case-officer", *because]
+    assert town.command("protected", "allow", *whom, *let_in) == "Allowed.\n"
+    assert [each["deed"] for each in json.loads(town.command("protected", "list", *where, "--json"))] == [
+        "ADD",
+        "ALLOW",
+    ]
+    assert town.command("protected", "disallow", *whom, *let_in) == "Disallowed.\n"
+    assert town.command("protected", "remove", *whom, *because) == "Removed.\n"
+    assert town.command("protected", "list", *where) == "Nobody is on the list.\n"
+    assert len(town.command("protected", "list", "--history", *where).splitlines()) == 4
+    for wrong, why in (
+        (["remove", *whom, *because], "not on your organisation's list"),
+        (["allow", *whom, *let_in], "add them first"),
+        (["add", "--person", "somebody", *because], "--person: give the 26 characters"),
+        (["add", "--person", "privacy-officer", *because], "nobody decides about themself"),
+        (["add", *whom, "--reason", " ", *where], "--reason: say why"),
+        (["list", "--data", where[1], "--token", town.token("case-officer")], "Only a privacy officer"),
+    ):
+        with pytest.raises(AssertionError, match=why):
+            town.command("protected", *wrong)
 
 
 def test_other_organisations_and_the_six_agencies_stay_closed_to_a_privacy_officer(town: Onestop, day: Any) -> None:

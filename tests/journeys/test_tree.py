@@ -136,6 +136,30 @@ def test_the_last_checkpoint_of_a_server_covers_everything_and_lies_in_the_secon
     assert last == verified((onestop.directory / "access-log-tiles" / "checkpoint").read_bytes(), key)
 
 
+def test_the_key_is_changed_beside_a_server_and_what_it_signed_before_still_counts(known: Any, tmp_path: Path) -> None:
+    new, receipts = tmp_path / "new.pem", tmp_path / "receipts.jsonl"
+    with serving(tmp_path, known) as onestop:
+        asker, data = onestop.as_("heir"), ("--data", str(onestop.directory))
+        was = onestop.command("log", "key", *data).strip()
+        case = asker.case()
+        replies = [asker.ask(ESTATE, {"id": case})]
+        assert was in onestop.command("log", "rotate-key", "--new-key", str(new), *data)
+        replies.append(asker.ask(ESTATE, {"id": case}))  # answers go on until the server is started again
+        end = sent("GET", f"{onestop.url}/log/checkpoint").body
+    new.replace(onestop.directory / "access-log-key.pem")
+    with serving(tmp_path, known) as onestop:
+        now = VerifierKey.parsed(onestop.command("log", "key", *data))
+        assert head(onestop).size > verified(end, VerifierKey.parsed(was)).size
+        replies.append(onestop.as_("heir").ask(ESTATE, {"id": case}))
+        proof = until(lambda: (found := fetched_proof(onestop, "heir", replies[0].entries[0])).status != 503 and found)
+        assert proven(proof.body, now).told["id"] == replies[0].entries[0]
+    receipts.write_text("\n".join(reply.body.decode() for reply in replies))
+    assert len({reply.json["extensions"]["access"]["receipts"][0]["signature"] for reply in replies}) == 3
+    for key in (was, now.text):
+        checked = ("log", "verify", "--receipts", str(receipts), "--key", key, *data)
+        assert onestop.command(*checked).startswith("Intact: ")
+
+
 def fetched_proof(onestop: Onestop, persona: str | None, entry_id: str) -> Reply:
     headers = {"Authorization": f"Bearer {onestop.token(persona)}"} if persona else {}
     return sent("GET", f"{onestop.url}/log/proof/{entry_id}", headers=headers)

@@ -511,6 +511,25 @@ async def test_a_candidate_is_opened_once_however_often_it_is_asked_for(world: W
     assert (entry["task"], entry["staff"]["subject"]) == ("CREATE", HUSBAND)
 
 
+async def test_who_asked_first_and_came_second_finds_the_case_opened_and_its_end_at_once(world: World) -> None:
+    husband = PERSONS[HUSBAND]
+    deceased = {"name": husband.name, "birthDate": husband.birth_date.isoformat()}
+    asked_first, given = world.time[0], world.time[0] + timedelta(milliseconds=40)
+    opened = []
+    for began in (given, asked_first):  # the one that began earlier finds what the other, whose clock is ahead, gave
+        world.time[0] = began
+        reply = await world.ask(OPEN, {"input": {"deceased": deceased, "idempotencyKey": "one"}})
+        assert reply.data is not None
+        assert reply.data["openEstateCase"]["refusal"] is None
+        opened.append(reply.data["openEstateCase"]["case"]["id"])
+    assert opened[0] == opened[1]
+    (mandate,) = await world.house.cases.mandates(world.case_of(opened[0]))
+    await world.house.cases.revoke(mandate.id, mandate.holder, "Enough.", given)
+    assert code(await world.ask("query($id: ID!) { estateCase(id: $id) { number } }", {"id": opened[0]})) == (
+        "NOT_ACCESSIBLE"
+    )
+
+
 async def test_a_stranger_opens_nothing_and_their_attempt_is_recorded(world: World) -> None:
     husband = PERSONS[HUSBAND]
     deceased = {"name": husband.name, "birthDate": husband.birth_date.isoformat()}

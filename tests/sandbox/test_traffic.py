@@ -13,7 +13,7 @@ from audit.findings.shapes import ACCESSES, CONTEXT, Rule
 from sandbox.traffic import KINDS, Month, Traffic
 
 HOLIDAYS = holidays([2025, 2026])
-DIGEST = "81703b0a81bcab17a03dee3515e40c5f9f0ccb97e62a11d057b00f09a5f07102"
+DIGEST = "d9ceca244b4c7c3f5ea9c0308b4b258c461206474d009711be9da1097e825524"
 
 
 def traffic(seed: int = 7) -> Iterator[Month]:

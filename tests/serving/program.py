@@ -19,6 +19,7 @@ from serving import graphiql, logs, server
 from serving.drain import Drain
 from serving.endpoint import Endpoint
 from serving.health import Health
+from serving.listening import bound, url_of
 from serving.metrics import Metrics, admin
 
 
@@ -194,14 +195,15 @@ def main() -> int:
         return application(drain, production=given.production)
 
     beside = None if given.admin is None else (admin(Metrics()), "127.0.0.1", given.admin)
-    return server.run(
-        made,
-        "127.0.0.1",
-        given.port,
-        lambda url: sys.stdout.write(f"READY {url}\n"),
-        workers=given.workers,
-        admin=beside,
-    )
+    with bound("127.0.0.1", given.port) as listener:
+        return server.run(
+            made,
+            listener,
+            url_of(listener, "127.0.0.1"),
+            lambda url: sys.stdout.write(f"READY {url}\n"),
+            workers=given.workers,
+            admin=beside,
+        )
 
 
 if __name__ == "__main__":

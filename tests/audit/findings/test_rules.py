@@ -100,18 +100,27 @@ def test_one_looks_at_oneself_and_not_at_a_colleague() -> None:
     assert not fired(world, Rule.COLLEAGUE, access(1, AT, person="kim"))
 
 
+LISTED = {"person": PERSON, "since": korean("2026-03-01")}
+ADMITTED = LISTED | {"official": KIM, "organisation": ORGANISATION}
+
+
 def test_the_protected_list_and_its_access_list() -> None:
-    listed = [{"person": PERSON}]
-    assert fired(known(protected=listed), Rule.PUBLIC_FIGURE, access(1, AT))
-    admitted = known(protected=listed, admitted=[{"person": PERSON, "official": KIM}])
-    assert not fired(admitted, Rule.PUBLIC_FIGURE, access(1, AT))
+    assert fired(known(protected=[LISTED, LISTED]), Rule.PUBLIC_FIGURE, access(1, AT))[0].entries == (1,)
+    assert not fired(known(protected=[LISTED], admitted=[ADMITTED]), Rule.PUBLIC_FIGURE, access(1, AT))
 
 
-@pytest.mark.parametrize(("person", "official"), [(PERSON, LEE), ("somebody", KIM)])
-def test_the_access_list_is_of_one_official_and_one_person(person: str, official: str) -> None:
-    listed = [{"person": PERSON}, {"person": "somebody"}]
-    others = known(protected=listed, admitted=[{"person": person, "official": official}])
+@pytest.mark.parametrize("changed", [{"official": LEE}, {"person": "somebody"}, {"organisation": "elsewhere"}])
+def test_the_access_list_is_of_one_official_one_person_and_one_organisation(changed: dict[str, str]) -> None:
+    others = known(protected=[LISTED, LISTED | {"person": "somebody"}], admitted=[ADMITTED | changed])
     assert fired(others, Rule.PUBLIC_FIGURE, access(1, AT))
+
+
+@pytest.mark.parametrize(("since", "until", "holds"), [(AT, None, True), (AT + SECOND, None, False), (AT, AT, False)])
+def test_both_lists_are_what_they_were_at_the_time(since: Any, until: Any, holds: bool) -> None:
+    then = {"since": since, "until": until}
+    assert bool(fired(known(protected=[LISTED | then]), Rule.PUBLIC_FIGURE, access(1, AT))) == holds
+    lets = known(protected=[LISTED], admitted=[ADMITTED | then])
+    assert bool(fired(lets, Rule.PUBLIC_FIGURE, access(1, AT))) != holds
 
 
 def test_of_two_ways_to_be_family_the_nearer_is_told() -> None:
