@@ -352,8 +352,9 @@ def part(begin: int, end: int, hashes: bool) -> Part:
 class Checker:
     """Checks parts of one store at one moment."""
 
-    def __init__(self, rows: Rows, vault: Vault) -> None:
+    def __init__(self, rows: Rows, vault: Vault, kept: int = OPENED_REMEMBERED) -> None:
         self._rows = rows
+        self._kept = kept
         self._vault = vault
         self.years = _years(rows, vault)
         self.changed_years = [row[0] for row in rows.ask(YEARS) if row[1] is not None and row[0] not in self.years]
@@ -371,8 +372,8 @@ class Checker:
         self._unlinked = {row[0] for row in rows.ask(YEARS) if row[1] is None and f"year:{row[0]}" in self._erased}
         self._keys: dict[str, PersonKey] = {}
         self._opened_keys: dict[str, bytes] = {}
-        self._knows_keys = False
-        """Whether all keys were opened before the first part. Else a stretch's are opened before it."""
+        self._knows_keys: bool | None = None
+        """Whether all keys were opened before the first part. If not, a stretch's are opened before it."""
         self._names: dict[int, dict[str, dict[str, bytes]]] = {year: {"viewer": {}, "case": {}} for year in self.years}
         self._minutes: dict[str, Minute] = {}
         self._answered: dict[bytes, str] = {}
@@ -422,8 +423,8 @@ class Checker:
 
     def _part(self, begin: int, end: int) -> tuple[list[bytes], int, Fault | None]:
         """Hashes of the leaves up to the first fault, how many entries are sound, and the fault."""
-        if not self._opened_keys:
-            self._open_oldest()
+        if self._knows_keys is None:
+            self._knows_keys = self._open_oldest()
         hashes: list[bytes] = []
         sound = 0
         for first in range(begin, end, STRETCH):
@@ -490,15 +491,15 @@ class Checker:
             return False
         raise Fault(at, UNFOUNDED)
 
-    def _open_oldest(self) -> None:
-        """Open as many keys as are kept: one after the other they come ten times as fast as at random."""
+    def _open_oldest(self) -> bool:
+        """Open as many keys as are kept, in the order in which they lie, as that is fast. Whether these are all."""
         asked = 0
         try:
-            for asked, row in enumerate(self._rows.each(KEYS, OPENED_REMEMBERED), 1):  # noqa: B007 - counted
+            for asked, row in enumerate(self._rows.each(KEYS, self._kept), 1):  # noqa: B007 - counted
                 self._secret(*row)
         except (sqlite3.DatabaseError, asyncpg.PostgresError):
-            return  # whoever needs a key that cannot be read says so
-        self._knows_keys = asked < OPENED_REMEMBERED
+            return False  # whoever needs a key that cannot be read says so
+        return asked < self._kept
 
     def _open(self, ids: Sequence[Any]) -> None:
         asked = [printable(name) for name in ids if isinstance(name, str) and name not in self._opened_keys]
@@ -533,7 +534,7 @@ class Checker:
             return None
         if len(secret) != KEY_BYTES:
             return None
-        if len(self._opened_keys) >= OPENED_REMEMBERED:
+        if len(self._opened_keys) >= self._kept:
             self._opened_keys.clear()
         if type(year) is int:  # SQLite keeps any type in any column
             self._opened_keys[name] = PACKED.encode(OpenedKey(secret, year, subject_ref))
