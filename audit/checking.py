@@ -9,10 +9,11 @@ process per core loads this, and all of them together stay small.
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
@@ -33,9 +34,7 @@ from audit.entry import (
     SALT_BYTES,
     SELECTION_LEAF,
     SENSITIVITIES,
-    Outcome,
     Selection,
-    Task,
     dropped_month_leaf,
     erased_key_leaf,
     leaf,
@@ -43,7 +42,7 @@ from audit.entry import (
     part_name,
     recorded_leaf,
 )
-from audit.keys import NOBODY, NONCE_BYTES, References, Vault
+from audit.keys import KEY_BYTES, NOBODY, NONCE_BYTES, References, Vault
 from audit.tree import complete
 
 Row = Sequence[Any]
@@ -51,27 +50,29 @@ Row = Sequence[Any]
 PART_HEIGHT = 12
 PART_LEAVES = 1 << PART_HEIGHT
 """Leaves are checked in parts of this many, each a complete subtree."""
-REMEMBERED = 5_000
-"""How many ciphers, and how many references, a process keeps at a time: 2 kB each."""
+CIPHERS_REMEMBERED = 500
+"""How many ciphers a process keeps at a time, 2 kB each: a person's entries lie side by side or far apart."""
+NAMES_REMEMBERED = 5_000
 OPENED_REMEMBERED = 130_000
-"""How many keys it keeps opened besides, packed: 0.3 kB each. A person's entries lie far apart."""
+"""How many keys it keeps opened besides, packed: 0.3 kB each."""
 SELECTIONS_REMEMBERED = 500
 BITMAPS_REMEMBERED = 1000
 ANSWERS_REMEMBERED = 1000
-FETCHED = 128
-"""Rows asked for at a time: few enough to stay in the processor's cache."""
+STRETCH = 512
+"""Leaves asked for at a time. Rows come one by one, each gone before the next: they stay in the processor's cache."""
 ORDER_KINDS = tuple(bytes([kind]) for kind in ORDER_LEAVES)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
 
+UNFOUNDED = "the leaf is not well formed, or what it commits to is gone"
 PERSON_NAME, STAFF_NAME = (part_name("", part) for part in ("person", "staff"))
 RANKS: Mapping[str | None, int | None] = {None: None} | {name: rank for rank, name in enumerate(SENSITIVITIES)}
 
 LEAVES = "SELECT leaf_index, leaf FROM leaf WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index LIMIT $3"
 ENTRIES = (
-    "SELECT leaf_index, id, at_us, year, key, subject_ref, viewer_ref, case_ref, agencies, outcome, purpose, "
-    "max_sensitivity, selection, person_part, staff_part FROM entry WHERE leaf_index >= $1 AND leaf_index < $2 "
+    "SELECT leaf_index, key, person_part, staff_part, id, at_us, year, subject_ref, viewer_ref, case_ref, agencies, "
+    "outcome, purpose, max_sensitivity, selection FROM entry WHERE leaf_index >= $1 AND leaf_index < $2 "
     "ORDER BY leaf_index LIMIT $3"
 )
 SELECTIONS = (
@@ -80,6 +81,11 @@ SELECTIONS = (
 )
 SELECTION = "SELECT leaf_index, id, schema_hash, coordinates FROM selection WHERE id = $1"
 YEARS = "SELECT year, wrapped FROM year_key"
+KEYS = "SELECT id, year, subject_ref, wrapped FROM person_key LIMIT $1"
+KEYS_OF = (
+    "SELECT DISTINCT key FROM "
+    "(SELECT key FROM entry WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index LIMIT $3) AS stretch"
+)
 MONTHS = "SELECT month FROM dropped_month"
 ERASED = "SELECT key_id FROM erased_key"
 ORDERS = "SELECT leaf FROM leaf WHERE substr(leaf, 2, 1) IN ($1, $2, $3, $4)"
@@ -115,6 +121,7 @@ class Rows(Protocol):
     """One moment of a store, read by plain SQL with $1, $2 for what is passed."""
 
     def ask(self, sql: str, *passed: object) -> Sequence[Row]: ...
+    def each(self, sql: str, *passed: object) -> Iterable[Row]: ...
     def keys(self, ids: Sequence[str]) -> Sequence[Row]: ...
     def has_table(self, name: str) -> bool: ...
     def close(self) -> None: ...
@@ -168,6 +175,10 @@ class SqliteRows:
         finally:
             self.connection.text_factory = str
 
+    def each(self, sql: str, *passed: object) -> Iterable[Row]:
+        """The same, one by one. Raise sqlite3.OperationalError at bytes that are no text."""
+        return self.connection.execute(sql, {str(at): value for at, value in enumerate(passed, 1)})
+
     def keys(self, ids: Sequence[str]) -> Sequence[Row]:
         wanted = orjson.dumps(ids).decode()
         return self.ask(
@@ -198,6 +209,14 @@ class PostgresRows:
         found: Sequence[Row] = self._loop.run(self.connection.fetch(sql, *passed))
         return found
 
+    def each(self, sql: str, *passed: object) -> Iterator[Row]:
+        cursor = self._loop.run(self._cursor(sql, passed))
+        while found := self._loop.run(cursor.fetch(STRETCH)):
+            yield from found
+
+    async def _cursor(self, sql: str, passed: Sequence[object]) -> Any:
+        return await self.connection.cursor(sql, *passed)
+
     def keys(self, ids: Sequence[str]) -> Sequence[Row]:
         return self.ask("SELECT id, year, subject_ref, wrapped FROM person_key WHERE id = ANY($1::text[])", ids)
 
@@ -219,33 +238,33 @@ class WireRecords(msgspec.Struct, gc=False):
 
 
 class PersonPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """The part told to the person, as it is stored."""
+    """The part told to the person, as it is stored: in the order of names, in which it is read fastest."""
 
-    id: str
-    operation: UUID
-    at: str
-    task: Task
-    operation_name: str | None
-    document_hash: str | None
-    selection: str
-    subject: str | None
-    subject_role: str | None
-    records: dict[str, WireRecords]
     answers: msgspec.Raw
-    disclosed: str
-    null: str
-    withheld: str
-    failed: str
-    derived: str
-    sensitivity: Literal["PRESENCE", "IDENTITY", "INVENTORY", "AMOUNT", "SPECIAL"] | None
-    purpose: str | None
-    legal_basis: str | None
+    at: str
     case: str | None
     case_number: str | None
+    derived: str
+    disclosed: str
+    document_hash: str | None
+    failed: str
+    id: str
+    legal_basis: str | None
+    null: str
+    operation: UUID
+    operation_name: str | None
     organisation: str | None
-    outcome: Outcome
+    outcome: Literal["DISCLOSED", "PARTIAL", "REFUSED", "FAILED"]
     policy_ids: list[str]
     policy_set_hash: str | None
+    purpose: str | None
+    records: dict[str, WireRecords]
+    selection: str
+    sensitivity: Literal["PRESENCE", "IDENTITY", "INVENTORY", "AMOUNT", "SPECIAL"] | None
+    subject: str | None
+    subject_role: str | None
+    task: Literal["VIEW", "SEARCH", "CREATE", "UPDATE", "EXPORT", "LOG_VIEW"]
+    withheld: str
 
 
 class StaffPart(msgspec.Struct, gc=False):
@@ -331,8 +350,9 @@ def part(begin: int, end: int, hashes: bool) -> Part:
 class Checker:
     """Checks parts of one store at one moment."""
 
-    def __init__(self, rows: Rows, vault: Vault) -> None:
+    def __init__(self, rows: Rows, vault: Vault, kept: int = OPENED_REMEMBERED) -> None:
         self._rows = rows
+        self._kept = kept
         self._vault = vault
         self.years = _years(rows, vault)
         self.changed_years = [row[0] for row in rows.ask(YEARS) if row[1] is not None and row[0] not in self.years]
@@ -350,6 +370,8 @@ class Checker:
         self._unlinked = {row[0] for row in rows.ask(YEARS) if row[1] is None and f"year:{row[0]}" in self._erased}
         self._keys: dict[str, PersonKey] = {}
         self._opened_keys: dict[str, bytes] = {}
+        self._knows_keys: bool | None = None
+        """Whether all keys were opened before the first part. If not, a stretch's are opened before it."""
         self._names: dict[int, dict[str, dict[str, bytes]]] = {year: {"viewer": {}, "case": {}} for year in self.years}
         self._minutes: dict[str, Minute] = {}
         self._answered: dict[bytes, str] = {}
@@ -381,7 +403,7 @@ class Checker:
         reason = f"the store cannot be read here ({error})"
         for at in range(begin, end):
             try:
-                fault = self._fetch(at, at + 1, [], 1)[1]  # not a row further, which may lie on the next page
+                fault = self._stretch(at, at + 1, [], 1)[1]  # not a row further, which may lie on the next page
             except (sqlite3.DatabaseError, asyncpg.PostgresError):
                 fault = Fault(at, reason)
             if fault is not None:
@@ -399,69 +421,122 @@ class Checker:
 
     def _part(self, begin: int, end: int) -> tuple[list[bytes], int, Fault | None]:
         """Hashes of the leaves up to the first fault, how many entries are sound, and the fault."""
+        if self._knows_keys is None:
+            self._knows_keys = self._open_oldest()
         hashes: list[bytes] = []
         sound = 0
-        for first in range(begin, end, FETCHED):
-            more, fault = self._fetch(first, min(end, first + FETCHED), hashes, 2 * FETCHED)
+        for first in range(begin, end, STRETCH):
+            more, fault = self._stretch(first, min(end, first + STRETCH), hashes, 2 * STRETCH)
             sound += more
             if fault is not None:
                 return hashes, sound, fault
         return hashes, sound, None
 
-    def _fetch(self, begin: int, end: int, hashes: list[bytes], limit: int) -> tuple[int, Fault | None]:
-        leaves, found, read = (self._rows.ask(sql, begin, end, limit) for sql in (LEAVES, ENTRIES, SELECTIONS))
-        entries = {row[0]: row for row in found}
-        twice = {row[0] for row in found if entries[row[0]] is not row} if len(entries) < len(found) else ()
-        selections = {row[0]: row for row in read}
-        self._open_keys({row[4] for row in found})
-        sha256, sound = hashlib.sha256, 0
+    def _stretch(self, begin: int, end: int, hashes: list[bytes], limit: int) -> tuple[int, Fault | None]:
+        if not self._knows_keys:
+            self._open([row[0] for row in self._rows.ask(KEYS_OF, begin, end, limit)])
+        known = len(hashes)
         try:
-            for at, (index, data) in zip(range(begin, end), leaves, strict=False):
-                if index != at:
-                    return sound, Fault(at, "the leaf is missing or out of place")
-                if type(data) is not bytes or len(data) != LEAF_BYTES or data[0] != LEAF_VERSION:
-                    return sound, Fault(at, "the leaf is not well formed")
-                hashes.append(sha256(b"\x00" + data).digest())
-                entry, kind = entries.get(at), data[1]
-                if kind == ENTRY_LEAF and at not in twice and at not in selections:
-                    self._check_entry(at, data, entry)
-                    sound += 1
-                elif kind == SELECTION_LEAF and entry is None and at in selections:
-                    _check_selection(at, data, selections[at])
-                elif entry is not None or at in selections or data not in self._orders:
-                    return sound, Fault(at, "the leaf is not well formed, or what it commits to is gone")
-        except Fault as fault:
-            return sound, fault
-        if len(leaves) < end - begin:
-            return sound, Fault(begin + len(leaves), "the leaf is missing or out of place")
-        return sound, None
+            return self._compared(begin, end, hashes, limit, self._rows.each)
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+        del hashes[known:]
+        return self._compared(begin, end, hashes, limit, self._rows.ask)
 
-    def _open_keys(self, ids: set[Any]) -> None:
-        wanted = [name for name in ids if name not in self._keys and isinstance(name, str)]
-        if len(self._keys) + len(wanted) > REMEMBERED:
-            self._keys.clear()
-            wanted = [name for name in ids if isinstance(name, str)]
-        for name in wanted:
-            if packed := self._opened_keys.get(name):
-                known = UNPACKED.decode(packed)
-                cipher = AESGCM(known.secret)
-                self._keys[name] = PersonKey(known.year, known.subject_ref, cipher, subject=known.subject)
-        asked = [printable(name) for name in wanted if name not in self._keys]
+    def _compared(
+        self, begin: int, end: int, hashes: list[bytes], limit: int, read: Callable[..., Iterable[Row]]
+    ) -> tuple[int, Fault | None]:
+        """Each leaf, in order, with the entry or selection it commits to."""
+        selections = {row[0]: row for row in read(SELECTIONS, begin, end, limit)}
+        entries = iter(read(ENTRIES, begin, end, limit))
+        entry, until, sound, sha256, fault = next(entries, None), begin, 0, hashlib.sha256, None
+        try:
+            for at, (index, data) in zip(range(begin, end), read(LEAVES, begin, end, limit), strict=False):
+                if index != at:
+                    break
+                if type(data) is not bytes or len(data) != LEAF_BYTES or data[0] != LEAF_VERSION:
+                    fault = Fault(at, "the leaf is not well formed")
+                    break
+                hashes.append(sha256(b"\x00" + data).digest())
+                if data[1] == ENTRY_LEAF and entry is not None and entry[0] == at and at not in selections:
+                    self._check_entry(at, data, entry)
+                    entry = next(entries, None)
+                    sound += 1
+                else:
+                    sound += self._check_other(at, data, entry, selections)
+                until = at + 1
+        except Fault as found:
+            fault = found
+        if fault is None and until < end:
+            fault = Fault(until, "the leaf is missing or out of place")
+        # An entry that comes behind its leaf is there twice, or out of place.
+        behind = min((row[0] for row in chain([entry], entries) if row is not None and row[0] >= begin), default=end)
+        if behind < until:
+            return self._compared(begin, behind, [], limit, read)[0], Fault(behind, UNFOUNDED)
+        return sound, fault
+
+    def _check_other(self, at: int, data: bytes, entry: Row | None, selections: Mapping[int, Row]) -> int:
+        """Whether a leaf is that of an entry that was dropped. Raise Fault unless it is, or that of what needs none."""
+        kind, is_entry = data[1], entry is not None and entry[0] == at
+        if kind == ENTRY_LEAF and not is_entry and at not in selections:
+            if int.from_bytes(data[2:6], "big") in self._dropped:
+                return True
+        elif kind == SELECTION_LEAF and not is_entry and at in selections:
+            _check_selection(at, data, selections[at])
+            return False
+        elif not is_entry and at not in selections and data in self._orders:
+            return False
+        raise Fault(at, UNFOUNDED)
+
+    def _open_oldest(self) -> bool:
+        """Open as many keys as are kept, in the order in which they lie, as that is fast. Whether these are all."""
+        asked = 0
+        try:
+            for asked, row in enumerate(self._rows.each(KEYS, self._kept), 1):  # noqa: B007 - counted
+                self._secret(*row)
+        except (sqlite3.DatabaseError, asyncpg.PostgresError):
+            return False  # whoever needs a key that cannot be read says so
+        return asked < self._kept
+
+    def _open(self, ids: Sequence[Any]) -> None:
+        asked = [printable(name) for name in ids if isinstance(name, str) and name not in self._opened_keys]
         for at in range(0, len(asked), 1000):
             for row in self._rows.keys(asked[at : at + 1000]):
-                self._keys[row[0]] = self._opened(*row)
+                self._secret(*row)
+
+    def _key(self, name: Any) -> PersonKey | None:
+        if packed := self._opened_keys.get(name):
+            known = UNPACKED.decode(packed)
+            key = PersonKey(known.year, known.subject_ref, AESGCM(known.secret), subject=known.subject)
+        else:
+            found = self._rows.keys([printable(name)]) if isinstance(name, str) else ()
+            if not found or found[0][0] != name:
+                return None
+            key = self._opened(*found[0])
+        if len(self._keys) >= CIPHERS_REMEMBERED:
+            self._keys.clear()
+        self._keys[name] = key
+        return key
 
     def _opened(self, name: Any, year: Any, subject_ref: Any, wrapped: Any) -> PersonKey:
+        secret = self._secret(name, year, subject_ref, wrapped)
+        cipher = None if secret is None else AESGCM(secret)
+        return PersonKey(year, subject_ref, cipher, destroyed=wrapped is None)
+
+    def _secret(self, name: Any, year: Any, subject_ref: Any, wrapped: Any) -> bytes | None:
+        """The key itself, kept from now on; None when it was destroyed or changed."""
         try:
             secret = self._vault.unwrapped(wrapped, year, subject_ref)
-            cipher = AESGCM(secret)
         except (InvalidTag, ValueError, TypeError):
-            return PersonKey(year, subject_ref, None, destroyed=wrapped is None)
-        if len(self._opened_keys) >= OPENED_REMEMBERED:
+            return None
+        if len(secret) != KEY_BYTES:
+            return None
+        if len(self._opened_keys) >= self._kept:
             self._opened_keys.clear()
         if type(year) is int:  # SQLite keeps any type in any column
             self._opened_keys[name] = PACKED.encode(OpenedKey(secret, year, subject_ref))
-        return PersonKey(year, subject_ref, cipher)
+        return secret
 
     def _person(self, name: Any, key: PersonKey, subject: str) -> bytes:
         """The reference of a person, kept with the key of their year when it is theirs."""
@@ -476,11 +551,11 @@ class Checker:
 
     def _require_order(self, at: int, data: bytes, row: Row, key: PersonKey | None) -> None:
         """Raise Fault unless an order took away what would open an entry."""
-        at_us, year, key_id = row[2:5]
+        key_id, at_us, year, subject_ref = row[1], *row[5:8]
         month = int.from_bytes(data[2:6], "big")
         if key is None:
             raise Fault(at, "the key of its person and year is gone or was changed")
-        if key.year != year or key.subject_ref != row[5]:
+        if key.year != year or key.subject_ref != subject_ref:
             raise Fault(at, "its year, its person, or those of its key were changed")
         if (key.destroyed and key_id in self._erased) or (key.cipher is not None and year in self._unlinked):
             moment = EPOCH + at_us * MICROSECOND if isinstance(at_us, int) and 0 <= at_us < LATEST_US else EPOCH
@@ -490,15 +565,11 @@ class Checker:
         which = "its person and year" if key.cipher is None else "its year"
         raise Fault(at, f"the key of {which} is gone or was changed")
 
-    def _check_entry(self, at: int, data: bytes, row: Row | None) -> None:
+    def _check_entry(self, at: int, data: bytes, row: Row) -> None:
         """Raise Fault unless leaf and columns follow from what was sealed, or an order took it away."""
-        if row is None:
-            if int.from_bytes(data[2:6], "big") in self._dropped:
-                return
-            raise Fault(at, "the leaf is not well formed, or what it commits to is gone")
-        _, name, at_us, year, key_id, subject_ref, viewer_ref, case_ref, agencies, outcome, *others = row
-        purpose, sensitivity, selection, person_sealed, staff_sealed = others
-        key, names, sha256 = self._keys.get(key_id), self._names.get(year), hashlib.sha256
+        _, key_id, person_sealed, staff_sealed, *columns = row
+        name, _, year, subject_ref = columns[:4]
+        key, names, sha256 = self._keys.get(key_id) or self._key(key_id), self._names.get(year), hashlib.sha256
         if key is None or key.cipher is None or names is None or key.year != year or key.subject_ref != subject_ref:
             self._require_order(at, data, row, key)
             return
@@ -525,19 +596,20 @@ class Checker:
             ref = subject_ref if subject == key.subject else self._person(key_id, key, subject)
         if person.id != staff.id or person.subject != (None if subject is None else ref.hex()):
             raise Fault(at, "the two parts are of different entries or persons")
-        if (
-            name != person.id
-            or at_us != happened_us
-            or year != minute.year
-            or subject_ref != ref
-            or viewer_ref != (names["viewer"].get(staff.viewer) or self._name(year, "viewer", staff.viewer))
-            or case_ref != (case and (names["case"].get(case) or self._name(year, "case", case)))
-            or agencies != answered
-            or outcome != person.outcome
-            or purpose != person.purpose
-            or sensitivity != RANKS[person.sensitivity]
-            or selection != person.selection
-        ):
+        selection = person.selection
+        if columns != [
+            person.id,
+            happened_us,
+            minute.year,
+            ref,
+            names["viewer"].get(staff.viewer) or self._name(year, "viewer", staff.viewer),
+            case and (names["case"].get(case) or self._name(year, "case", case)),
+            answered,
+            person.outcome,
+            person.purpose,
+            RANKS[person.sensitivity],
+            selection,
+        ]:
             raise Fault(at, "a column to look it up by was changed")
         reads = self._reads.get(selection) or self._read(at, selection)
         bitmaps = (person.disclosed, person.null, person.withheld, person.failed, person.derived)
@@ -562,7 +634,7 @@ class Checker:
     def _name(self, year: int, kind: str, name: str) -> bytes:
         """The reference of a name; few names make most entries."""
         names = self._names[year][kind]
-        if len(names) >= REMEMBERED:
+        if len(names) >= NAMES_REMEMBERED:
             names.clear()
         names[name] = self.years[year].of(kind, name)
         return names[name]

@@ -2,7 +2,7 @@
 
 Writes so many entries through the program's own writer (64 callers at once, each waiting for its receipt, which is
 after the sync), then prints bytes per entry in the store and as compacted Parquet, entries a second of one writer, of
-the compaction, and of `onestop log verify`. The accesses are those of benchmarks/verify.py.
+the compaction, and of `onestop log verify`. The accesses are those of benchmarks/verify_log.py.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
-from verify import MASTER, START, access
+from verify_log import MASTER, START, access
 
 from audit import store
 from audit.archive import compact

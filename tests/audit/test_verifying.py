@@ -24,11 +24,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app import main
 from audit import store
-from audit.checking import Unreadable
+from audit.checking import Checker, Unreadable, rows_of
 from audit.checkpoint import Checkpoint, VerifierKey, origin, signed
 from audit.entry import Access, dropped_month_leaf, entry, erased_key_leaf, uuid7
 from audit.keys import Keys, Vault
-from audit.verifying import Evidence, Note, verify
+from audit.verifying import Evidence, Note, _place, verify
 from audit.writer import AccessLog
 from auth.ids import SANDBOX_ROOT
 from schema.identifiers import PersonId
@@ -276,6 +276,21 @@ async def test_several_processes_name_the_lowest_of_several_bad_leaves(
     await owner(sqlite_url, "UPDATE entry SET purpose = NULL WHERE leaf_index IN (9000, 9500, 16500)")
     bent = await asyncio.to_thread(verify, sqlite_url, keys.master, processes=2)
     assert (bent.first_bad, bent.entries) == (9000, 8999)
+
+
+async def test_a_log_of_more_persons_than_keys_are_kept_is_checked_all_the_same(
+    url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    async with AccessLog.open(url, keys, clock) as log:
+        await log.append([access(subject=PersonId(f"person-{at % 3}")) for at in range(9)])
+
+    def checked() -> tuple[int, tuple[int, str] | None]:
+        with closing(rows_of(_place(url))) as rows:
+            epoch = rows.ask("SELECT value FROM meta WHERE name = 'epoch'")[0][0]
+            part = Checker(rows, Vault(keys.master, epoch), kept=2).part(0, 10)
+            return part.entries, part.fault
+
+    assert await asyncio.to_thread(checked) == (9, None)
 
 
 # ---------------------------------------------------------------- PostgreSQL
