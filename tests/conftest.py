@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import strawberry  # noqa: F401 - takes over `threading.excepthook` when imported: first, so that pytest hears of threads
+
 pytest_plugins = ["tests.postgres"]
 
 HERE = Path(__file__).parent
