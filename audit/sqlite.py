@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 T = TypeVar("T")
 
 BEGIN = "BEGIN IMMEDIATE"
+AT_ONCE = 256
+"""Rows in one statement: SQLite takes 32,766 values."""
 
 
 async def inside(connection: AsyncConnection, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -40,7 +42,11 @@ def rows_where(connection: sqlite3.Connection, selected: str, among: Iterable[ob
 def insert(
     connection: sqlite3.Connection, into: Table, rows: Sequence[Mapping[str, object]], *, or_ignore: bool = False
 ) -> None:
+    """Many rows in one step: after each the thread waits for the interpreter, up to 5 ms while the loop works."""
     names = [column.name for column in into.c]
     verb = "INSERT OR IGNORE" if or_ignore else "INSERT"
-    statement = f"{verb} INTO {into.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-    connection.executemany(statement, [[row[name] for name in names] for row in rows])
+    marks = f"({', '.join('?' * len(names))})"
+    for begin in range(0, len(rows), AT_ONCE):
+        some = rows[begin : begin + AT_ONCE]
+        statement = f"{verb} INTO {into.name} ({', '.join(names)}) VALUES {', '.join([marks] * len(some))}"
+        connection.execute(statement, [row[name] for row in some for name in names])

@@ -31,6 +31,8 @@ from audit.reading import Reading, require_sound_tail
 from audit.searching import catch_up
 
 T = TypeVar("T")
+TURNS = 10
+"""Of the loop: more than it takes from the news of a thread to the end of the work that waits for it."""
 
 
 class LogUnavailable(Exception):
@@ -165,20 +167,27 @@ class AccessLog:
         """
         if not accesses:
             return ()
-        return await asyncio.shield(self._spawn(self._append(accesses)))
-
-    async def _append(self, accesses: Sequence[Access]) -> Sequence[Receipt]:
         self._require_open()
-        for year in {access.year for access in accesses}:
+        unknown = {access.year for access in accesses} - self._years.keys()
+        receipts = self._spawn(self._append_in(unknown, accesses)) if unknown else self._queued(accesses)
+        return await asyncio.shield(receipts)
+
+    async def _append_in(self, years: Iterable[int], accesses: Sequence[Access]) -> Sequence[Receipt]:
+        """Append in years that may have no salt yet."""
+        for year in years:
             await self._learn(year)
         self._require_open()
+        return await self._queued(accesses)
+
+    def _queued(self, accesses: Sequence[Access]) -> "asyncio.Future[Sequence[Receipt]]":
+        """The receipts of accesses that wait to be committed from now on, whoever waits for them."""
         entries = [entry(access, uuid7(access.at), self._years[access.year]) for access in accesses]
         receipts: asyncio.Future[Sequence[Receipt]] = asyncio.get_running_loop().create_future()
         self._queue.append(Waiting(entries, receipts))
         self._arrived.set()
         if sum(len(waiting.entries) for waiting in self._queue) >= self._settings.gather_entries:
             self._full.set()
-        return await receipts
+        return receipts
 
     def _require_open(self) -> None:
         if self._closing or not self.healthy or not self.allowed():
@@ -305,6 +314,10 @@ class AccessLog:
         """The task of the work when it ended or the limit passed; it is never cancelled, since a commit cannot be."""
         task = self._spawn(work)
         await asyncio.wait({task}, timeout=self._settings.commit_limit_s)
+        for _ in range(TURNS):
+            if task.done():
+                break
+            await asyncio.sleep(0)  # a loop that was busy for so long hears of the limit before it hears of the end
         return task
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":

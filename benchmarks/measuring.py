@@ -50,6 +50,12 @@ def rss_mb(pid: int) -> float:
     return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) * page for one in tree(pid)) / 2**20
 
 
+def pss_mb(pid: int) -> float:
+    """The same, with each page divided among those who share it."""
+    rolled = (Path(f"/proc/{one}/smaps_rollup").read_text().splitlines() for one in tree(pid))
+    return sum(int(line.split()[1]) for lines in rolled for line in lines if line.startswith("Pss:")) / 1024
+
+
 def request(port: int, body: bytes, headers: dict[str, str] | None = None) -> bytes:
     """A whole HTTP request to /graphql."""
     said = {

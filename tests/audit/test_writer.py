@@ -7,6 +7,8 @@ import secrets
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -419,6 +422,29 @@ async def test_a_commit_that_takes_too_long_refuses_and_may_still_land(
 
         await until(lambda: log.healthy and len(stored_ids(sqlite_url)) == 2)
     assert (await asyncio.to_thread(verify, sqlite_url, keys.master)).intact
+
+
+def test_a_loop_that_was_busy_does_not_take_a_commit_that_ended_in_time_for_late(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    """The server's loop tells of the limit first, and of what its threads have done after it."""
+    committing = threading.Event()
+
+    def hold_up() -> None:
+        committing.set()
+        time.sleep(0.1)
+
+    async def busy() -> None:
+        async with AccessLog.open(sqlite_url, keys, clock, Settings(gather_s=0, commit_limit_s=0.5)) as log:
+            await log.append([access()])
+            await on_commit(log, hold_up)
+            waiting = asyncio.create_task(log.append([access()]))
+            await until(committing.is_set)
+            time.sleep(1)  # noqa: ASYNC251 - the loop does something else for longer than a commit may take
+            (receipt,) = await waiting
+            assert str(receipt.entry_id) in stored_ids(sqlite_url)
+
+    uvloop.run(busy())
 
 
 async def test_a_full_disk_refuses_and_recovers(sqlite_url: str, keys: Keys, clock: Clock, access: Accesses) -> None:
