@@ -40,6 +40,7 @@ from cases.finding_context import FindingContext
 from cases.findings import FindingStore
 from cases.here import Here
 from cases.monthly_reviews import MonthlyReviews
+from cases.pool import reader, take_none_that_died
 from cases.reviews import Reviews
 from cases.sessions import Sessions
 from schema.answer import AnswerStatus
@@ -306,7 +307,7 @@ class Cases:
     def __init__(self, engine: AsyncEngine, here: Here | None = None) -> None:
         self._engine = engine
         self._here = here
-        self._reader = engine.execution_options(only_reads=True)
+        self._reader = reader(engine)
         self.documents = DocumentStore(engine)
         self._sweep_proofs_at = datetime.min.replace(tzinfo=UTC)
 
@@ -314,10 +315,12 @@ class Cases:
     @asynccontextmanager
     async def opened(cls, url: str, *, migrate: bool = True) -> AsyncIterator[Self]:
         """The store at an SQLAlchemy URL, brought to the current schema first."""
-        engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        engine = create_async_engine(url)
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "connect", _sqlite_connected)
             event.listen(engine.sync_engine, "begin", _sqlite_begin)
+        else:
+            take_none_that_died(engine)
         try:
             if migrate:
                 async with engine.begin() as connection:
