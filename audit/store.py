@@ -33,7 +33,6 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    bindparam,
     column,
     event,
     func,
@@ -129,10 +128,13 @@ ERASED_KEY = Table(
 
 # Built once: every commit asks these.
 LAST_INDEX = select(func.max(LEAF.c.leaf_index))
-STORED_SELECTIONS = select(SELECTION.c.id).where(SELECTION.c.id.in_(bindparam("ids", expanding=True)))
-LIVE_KEYS = select(PERSON_KEY).where(
-    PERSON_KEY.c.subject_ref.in_(bindparam("refs", expanding=True)), PERSON_KEY.c.wrapped.is_not(None)
-)
+# One reading of what a commit has to know: selections that are stored, keys of persons that are alive, the last leaf.
+KNOWN_THERE = """
+SELECT id, NULL::integer, NULL::bytea, NULL::bytea, NULL::bigint FROM selection WHERE id = ANY($1::text[])
+UNION ALL SELECT id, year, subject_ref, wrapped, NULL FROM person_key
+ WHERE wrapped IS NOT NULL AND subject_ref = ANY($2::bytea[])
+UNION ALL SELECT NULL, NULL, NULL, NULL, max(leaf_index) FROM leaf
+"""
 KEPT = (LEAF, SELECTION, ENTRY, DROPPED_MONTH, ERASED_KEY)
 # SQLite has no months to drop whole: rows go one by one, and only those of a month that is recorded as dropped.
 OF_A_DROPPED_MONTH = (
@@ -412,8 +414,9 @@ async def commit(connection: AsyncConnection, entries: Sequence[Entry], vault: V
         return await sqlite.inside(
             connection, lambda inner: sqlite.committed(inner, lambda inner: _add_inside(inner, entries, vault))
         )
-    async with writing(connection):
-        return await add(connection, entries, vault)
+    driver = await postgres.driver_of(connection)
+    async with postgres.transaction(driver, ADVISORY_LOCK):
+        return await _add_there(driver, postgres.known_months(connection), entries, vault)
 
 
 async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vault) -> list[int]:
@@ -423,16 +426,21 @@ async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vaul
     """
     if connection.dialect.name == "sqlite":
         return await sqlite.inside(connection, lambda inner: _add_inside(inner, entries, vault))
-    stored = await connection.execute(STORED_SELECTIONS, {"ids": list(_read(entries))})
-    known = set(stored.scalars())
-    live = await connection.execute(LIVE_KEYS, {"refs": [ref for _, ref in _subjects(entries)]})
-    keys = [StoredKey(*row) for row in live]
-    added = _added(entries, vault, known, keys, await next_index(connection))
-    await postgres.make_months(connection, {entry.access.month for entry in entries})
+    return await _add_there(await postgres.driver_of(connection), postgres.known_months(connection), entries, vault)
+
+
+async def _add_there(driver: Any, months: set[int], entries: Sequence[Entry], vault: Vault) -> list[int]:
+    read, refs = list(_read(entries)), [ref for _, ref in _subjects(entries)]
+    known = await driver.fetch(KNOWN_THERE, read, refs)
+    stored = {name for name, year, *_ in known if name is not None and year is None}
+    keys = [StoredKey(*row[:4]) for row in known if row[1] is not None]
+    (last,) = (row[4] for row in known if row[0] is None)
+    added = _added(entries, vault, stored, keys, 0 if last is None else last + 1)
+    await postgres.make_months_there(driver, {entry.access.month for entry in entries}, months)
     for table, columns in added.rows:
-        if columns:
-            await postgres.copy_in(connection, table, columns)
-    await aid.note(connection, added.noted)
+        await postgres.insert_in(driver, table, columns)
+    for table, columns in added.noted:
+        await postgres.insert_in(driver, table, columns, or_ignore=True)
     return added.indexes
 
 
