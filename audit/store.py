@@ -409,7 +409,11 @@ def selection_columns(selection: Selection, leaf_index: int) -> dict[str, Any]:
 
 
 async def commit(connection: AsyncConnection, entries: Sequence[Entry], vault: Vault) -> list[int]:
-    """`add` in a transaction of its own. After an error the connection is to be closed."""
+    """Add entries, and before them the selections that are new, and return their leaf indexes: one transaction.
+
+    Keys are asked for every time: one that was destroyed meanwhile seals nothing more, and its person gets a new one.
+    After an error the connection is to be closed.
+    """
     if connection.dialect.name == "sqlite":
         return await sqlite.inside(
             connection, lambda inner: sqlite.committed(inner, lambda inner: _add_inside(inner, entries, vault))
@@ -417,16 +421,6 @@ async def commit(connection: AsyncConnection, entries: Sequence[Entry], vault: V
     driver = await postgres.driver_of(connection)
     async with postgres.transaction(driver, ADVISORY_LOCK):
         return await _add_there(driver, postgres.known_months(connection), entries, vault)
-
-
-async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vault) -> list[int]:
-    """Add entries, and before them the selections that are new, and return their leaf indexes.
-
-    Keys are asked for every time: one that was destroyed meanwhile seals nothing more, and its person gets a new one.
-    """
-    if connection.dialect.name == "sqlite":
-        return await sqlite.inside(connection, lambda inner: _add_inside(inner, entries, vault))
-    return await _add_there(await postgres.driver_of(connection), postgres.known_months(connection), entries, vault)
 
 
 async def _add_there(driver: Any, months: set[int], entries: Sequence[Entry], vault: Vault) -> list[int]:
