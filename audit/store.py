@@ -33,7 +33,6 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    bindparam,
     column,
     event,
     func,
@@ -129,10 +128,13 @@ ERASED_KEY = Table(
 
 # Built once: every commit asks these.
 LAST_INDEX = select(func.max(LEAF.c.leaf_index))
-STORED_SELECTIONS = select(SELECTION.c.id).where(SELECTION.c.id.in_(bindparam("ids", expanding=True)))
-LIVE_KEYS = select(PERSON_KEY).where(
-    PERSON_KEY.c.subject_ref.in_(bindparam("refs", expanding=True)), PERSON_KEY.c.wrapped.is_not(None)
-)
+# One reading of what a commit has to know: selections that are stored, keys of persons that are alive, the last leaf.
+KNOWN_THERE = """
+SELECT id, NULL::integer, NULL::bytea, NULL::bytea, NULL::bigint FROM selection WHERE id = ANY($1::text[])
+UNION ALL SELECT id, year, subject_ref, wrapped, NULL FROM person_key
+ WHERE wrapped IS NOT NULL AND subject_ref = ANY($2::bytea[])
+UNION ALL SELECT NULL, NULL, NULL, NULL, max(leaf_index) FROM leaf
+"""
 KEPT = (LEAF, SELECTION, ENTRY, DROPPED_MONTH, ERASED_KEY)
 # SQLite has no months to drop whole: rows go one by one, and only those of a month that is recorded as dropped.
 OF_A_DROPPED_MONTH = (
@@ -407,32 +409,32 @@ def selection_columns(selection: Selection, leaf_index: int) -> dict[str, Any]:
 
 
 async def commit(connection: AsyncConnection, entries: Sequence[Entry], vault: Vault) -> list[int]:
-    """`add` in a transaction of its own. After an error the connection is to be closed."""
+    """Add entries, and before them the selections that are new, and return their leaf indexes: one transaction.
+
+    Keys are asked for every time: one that was destroyed meanwhile seals nothing more, and its person gets a new one.
+    After an error the connection is to be closed.
+    """
     if connection.dialect.name == "sqlite":
         return await sqlite.inside(
             connection, lambda inner: sqlite.committed(inner, lambda inner: _add_inside(inner, entries, vault))
         )
-    async with writing(connection):
-        return await add(connection, entries, vault)
+    driver = await postgres.driver_of(connection)
+    async with postgres.transaction(driver, ADVISORY_LOCK):
+        return await _add_there(driver, postgres.known_months(connection), entries, vault)
 
 
-async def add(connection: AsyncConnection, entries: Sequence[Entry], vault: Vault) -> list[int]:
-    """Add entries, and before them the selections that are new, and return their leaf indexes.
-
-    Keys are asked for every time: one that was destroyed meanwhile seals nothing more, and its person gets a new one.
-    """
-    if connection.dialect.name == "sqlite":
-        return await sqlite.inside(connection, lambda inner: _add_inside(inner, entries, vault))
-    stored = await connection.execute(STORED_SELECTIONS, {"ids": list(_read(entries))})
-    known = set(stored.scalars())
-    live = await connection.execute(LIVE_KEYS, {"refs": [ref for _, ref in _subjects(entries)]})
-    keys = [StoredKey(*row) for row in live]
-    added = _added(entries, vault, known, keys, await next_index(connection))
-    await postgres.make_months(connection, {entry.access.month for entry in entries})
+async def _add_there(driver: Any, months: set[int], entries: Sequence[Entry], vault: Vault) -> list[int]:
+    read, refs = list(_read(entries)), [ref for _, ref in _subjects(entries)]
+    known = await driver.fetch(KNOWN_THERE, read, refs)
+    stored = {name for name, year, *_ in known if name is not None and year is None}
+    keys = [StoredKey(*row[:4]) for row in known if row[1] is not None]
+    (last,) = (row[4] for row in known if row[0] is None)
+    added = _added(entries, vault, stored, keys, 0 if last is None else last + 1)
+    await postgres.make_months_there(driver, {entry.access.month for entry in entries}, months)
     for table, columns in added.rows:
-        if columns:
-            await postgres.copy_in(connection, table, columns)
-    await aid.note(connection, added.noted)
+        await postgres.insert_in(driver, table, columns)
+    for table, columns in added.noted:
+        await postgres.insert_in(driver, table, columns, or_ignore=True)
     return added.indexes
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Column, Row, String, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cases.pool import reader
 from cases.tables import Instant, metadata
 from schema.identifiers import PersonId
 
@@ -76,12 +77,12 @@ class Delays:
             delay.c.since <= now,
             delay.c.until > now,
         )
-        async with self._engine.execution_options(only_reads=True).connect() as connection:
+        async with reader(self._engine).connect() as connection:
             return [_delay(row) for row in await connection.execute(asked.order_by(delay.c.until.desc(), delay.c.id))]
 
     async def all(self) -> Sequence[Delay]:
         """Every order there ever was, the newest first."""
-        async with self._engine.execution_options(only_reads=True).connect() as connection:
+        async with reader(self._engine).connect() as connection:
             found = await connection.execute(select(delay).order_by(delay.c.since.desc(), delay.c.id))
             return [_delay(row) for row in found]
 

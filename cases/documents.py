@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKeyConstraint, Index, String, Table, Text, Update, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cases.pool import reader
 from cases.tables import Instant, metadata
 from schema.case import Purpose
 from schema.identifiers import PersonId
@@ -94,7 +95,7 @@ class DocumentStore:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(only_reads=True)
+        self._reader = reader(engine)
 
     async def text(self, hash_: str) -> str | None:
         """The text of a registered document, whoever registered it: a hash has one text."""

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cases.pool import reader
 from cases.tables import case, case_event, inquiry, mandate
 from schema.case import MandateRole
 
@@ -25,7 +26,7 @@ class FindingContext:
     """Reads it from the database of the cases."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine.execution_options(only_reads=True)
+        self._engine = reader(engine)
 
     async def around(self, persons: Iterable[str], case_ids: Iterable[str]) -> Rows:
         """Tables about the cases of these persons, and about these cases."""

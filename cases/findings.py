@@ -28,6 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cases.finding_steps import CLOSED, FindingRecord, Noticed, State, Step
+from cases.pool import reader
 from cases.tables import Instant, metadata
 from schema.identifiers import PersonId
 
@@ -83,7 +84,7 @@ class FindingStore:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(only_reads=True)
+        self._reader = reader(engine)
 
     async def keep(
         self,

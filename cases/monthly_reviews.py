@@ -7,6 +7,7 @@ from sqlalchemy import Column, String, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cases.pool import reader
 from cases.tables import Instant, metadata
 from schema.identifiers import PersonId
 
@@ -55,7 +56,7 @@ class MonthlyReviews:
     async def of(self, organisation: str, month: str) -> SignOff | None:
         m = monthly_review.c
         asked = select(monthly_review).where(m.organisation == organisation, m.month == month)
-        async with self._engine.execution_options(only_reads=True).connect() as connection:
+        async with reader(self._engine).connect() as connection:
             row = (await connection.execute(asked)).one_or_none()
         if row is None:
             return None

@@ -115,7 +115,7 @@ class ProtectedList:
 
     async def changes(self, organisation: str | None = None) -> Sequence[Change]:
         """What was done to one organisation's list, or to all, in its order. Raises `SealError`."""
-        async with self._engine.execution_options(only_reads=True).connect() as connection:
+        async with reader(self._engine).connect() as connection:
             return await self._of(connection, organisation)
 
     async def around(self, persons: Collection[str]) -> dict[str, list[tuple[object, ...]]]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cases.pool import reader
 from cases.tables import Instant, metadata
 from schema.identifiers import PersonId
 
@@ -48,7 +49,7 @@ class Reviews:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(only_reads=True)
+        self._reader = reader(engine)
 
     async def turn(self, log: str, holder: str, now: datetime, lasts: timedelta) -> int | None:
         """The newest leaf index that was judged (-1: none), when it is this holder's turn; None when another's."""

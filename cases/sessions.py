@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Column, LargeBinary, String, Table, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cases.pool import reader
 from cases.tables import Instant, metadata
 
 session = Table(
@@ -47,7 +48,7 @@ class Sessions:
             )
 
     async def find(self, id_hash: str) -> SessionRecord | None:
-        async with self._engine.execution_options(only_reads=True).connect() as connection:
+        async with reader(self._engine).connect() as connection:
             row = (await connection.execute(select(session).where(session.c.id_hash == id_hash))).first()
         return SessionRecord(row.id_hash, row.kept, row.created_at, row.last_used_at) if row else None
 

@@ -42,6 +42,7 @@ from cases.finding_context import FindingContext
 from cases.findings import FindingStore
 from cases.here import Here
 from cases.monthly_reviews import MonthlyReviews
+from cases.pool import reader, take_none_that_died
 from cases.proofs import Proofs
 from cases.protected import ProtectedList
 from cases.reviews import Reviews
@@ -312,7 +313,7 @@ class Cases:
     def __init__(self, engine: AsyncEngine, here: Here | None = None) -> None:
         self._engine = engine
         self._here = here
-        self._reader = engine.execution_options(only_reads=True)
+        self._reader = reader(engine)
         self.documents = DocumentStore(engine)
         self.proofs = Proofs(engine)
 
@@ -320,11 +321,13 @@ class Cases:
     @asynccontextmanager
     async def opened(cls, url: str, *, migrate: bool = True) -> AsyncIterator[Self]:
         """The store at an SQLAlchemy URL, brought to the current schema first."""
-        engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        engine = create_async_engine(url)
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "do_connect", _sqlite_openable)
             event.listen(engine.sync_engine, "connect", _sqlite_connected)
             event.listen(engine.sync_engine, "begin", _sqlite_begin)
+        else:
+            take_none_that_died(engine)
         try:
             if migrate:
                 async with engine.begin() as connection:

@@ -9,7 +9,7 @@ contributions (1008-2) change what an heir takes in the end. An estate without h
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
 from graphlib import TopologicalSorter
@@ -76,9 +76,12 @@ class Family:
     deceased: PersonId
     opened_on: date
     kin: Mapping[PersonId, Kin]
+    line: Mapping[PersonId, int] = field(init=False, compare=False, repr=False)
+    """The deceased and their ancestors, with the generations to each: every kinship is counted from here."""
 
     def __post_init__(self) -> None:
         TopologicalSorter({person.id: person.parents for person in self.kin.values()}).prepare()
+        object.__setattr__(self, "line", _ancestors(self.kin, self.deceased))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +246,7 @@ def _degrees(family: Family, rank: int) -> Iterator[list[Kin]]:
     """Those of the rank who were born or conceived at the opening, by degree and age."""
     if rank == 2:
         by_degree = defaultdict(list)
-        for ancestor, degree in _ancestors(family, family.deceased).items():
+        for ancestor, degree in family.line.items():
             by_degree[degree].append(ancestor)
         for degree in range(1, max(by_degree) + 1):
             yield sorted((_known(family, ancestor) for ancestor in by_degree[degree]), key=_age)
@@ -273,12 +276,12 @@ def _rank(path: tuple[int, int]) -> int | None:
 
 def _path(family: Family, person: PersonId) -> tuple[int, int] | None:
     """Generations up from the deceased to the nearest common ancestor and down to the person; None if there is none."""
-    ours, theirs = _ancestors(family, family.deceased), _ancestors(family, person)
+    ours, theirs = family.line, _ancestors(family.kin, person)
     common = ours.keys() & theirs.keys()
     return min(((ours[a], theirs[a]) for a in common), key=lambda path: (sum(path), path), default=None)
 
 
-def _ancestors(family: Family, person: PersonId) -> dict[PersonId, int]:
+def _ancestors(kin: Mapping[PersonId, Kin], person: PersonId) -> dict[PersonId, int]:
     """The person and all ancestors, with the fewest generations to each."""
     found: dict[PersonId, int] = {}
     generation = {person}
@@ -286,7 +289,7 @@ def _ancestors(family: Family, person: PersonId) -> dict[PersonId, int]:
         if not generation:
             break
         found |= dict.fromkeys(generation - found.keys(), distance)
-        generation = {parent for child in generation if child in family.kin for parent in family.kin[child].parents}
+        generation = {parent for child in generation if child in kin for parent in kin[child].parents}
     return found
 
 

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 import strawberry  # noqa: F401 - takes over `threading.excepthook` when imported: first, so that pytest hears of threads
 
 pytest_plugins = ["tests.postgres"]

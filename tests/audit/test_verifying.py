@@ -264,9 +264,10 @@ async def test_several_processes_name_the_lowest_of_several_bad_leaves(
     async with engine.connect() as connection, store.writing(connection):
         vault = Vault(keys.master, store.epoch(await store.meta(connection)))
         years = await store.references(connection, vault)
-        one = access()
-        made = [entry(one, uuid7(clock()), years[2026]) for _ in range(17_000)]
-        await store.add(connection, made, vault)
+    one = access()
+    made = [entry(one, uuid7(clock()), years[2026]) for _ in range(17_000)]
+    async with engine.connect() as connection:
+        await store.commit(connection, made, vault)
     await engine.dispose()
 
     honest = await asyncio.to_thread(verify, sqlite_url, keys.master, processes=2)

@@ -61,12 +61,12 @@ async def indexes(url: str) -> list[int]:
 
 
 async def on_commit(log: AccessLog, noted: Callable[[], None]) -> None:
-    """Have every commit of the writer's present connection noted: SQLite's own word, or SQLAlchemy's."""
+    """Have every commit of the writer's present connection noted, in the driver's own word."""
     assert log._connection is not None
-    if log._connection.dialect.name == "postgresql":
-        event.listen(log._engine.sync_engine, "commit", lambda _connection: noted())
-        return
     driver: Any = (await log._connection.get_raw_connection()).driver_connection
+    if log._connection.dialect.name == "postgresql":
+        driver.add_query_logger(lambda said: noted() if said.query == "COMMIT;" else None)
+        return
     await driver.set_trace_callback(lambda statement: noted() if statement == "COMMIT" else None)
 
 
