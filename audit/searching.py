@@ -140,10 +140,10 @@ class Search:
 
         An entry that does not hold is left to `onestop log verify`.
         """
-        of_offices = select(FACET.c.id).where(FACET.c.organisation_ref.is_not(None))
+        of_office = select(FACET.c.id).where(FACET.c.id == ENTRY_FACET.c.facet, FACET.c.organisation_ref.is_not(None))
         asked = (
             select(ENTRY_FACET.c.leaf_index)
-            .where(ENTRY_FACET.c.leaf_index > after, ENTRY_FACET.c.facet.in_(of_offices))
+            .where(ENTRY_FACET.c.leaf_index > after, of_office.exists())
             .order_by(ENTRY_FACET.c.leaf_index)
             .limit(at_most)
         )
@@ -154,11 +154,11 @@ class Search:
         return found, indexes[-1] if indexes else None
 
     async def first_since(self, at_us: int) -> int:
-        """The leaf index before the first entry that was made at this moment or later."""
-        asked = select(func.min(ENTRY.c.leaf_index)).where(ENTRY.c.at_us >= at_us)
+        """A leaf index before every entry that was made at this moment or later, and not far before."""
+        asked = select(ENTRY.c.leaf_index).where(ENTRY.c.id < _ids_from((at_us - LATE_US) // 1000))
         async with self._engine.connect() as connection:
-            found = (await connection.execute(asked)).scalar_one()
-            return await aid.last(connection) if found is None else int(found) - 1
+            found = (await connection.execute(asked.order_by(ENTRY.c.id.desc()).limit(1))).scalar_one_or_none()
+        return -1 if found is None else int(found)
 
     async def first_from(self, leaf_index: int) -> tuple[int, datetime] | None:
         """The first entry that has this leaf index or a greater one: its own, and when it was made."""
