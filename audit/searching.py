@@ -100,9 +100,10 @@ class Span:
 
 
 class Search:
-    """Searches one log. `few` facets are asked one by one at once; of more, the newest entries are looked at first.
+    """Searches one log.
 
-    `looked_at` is how many of these, of whatever kind, in turn; for what is then still wanted, all facets are asked.
+    `looked_at` says, in turn: where more than so many facets are wanted, so many entries, the newest ones of whatever
+    kind, are looked at before all these facets are asked. An entry takes a store two or three times what a facet takes.
     `of_one` is how many of somebody's newest entries are looked at, in turn, before all of them are.
     """
 
@@ -110,13 +111,11 @@ class Search:
         self,
         engine: AsyncEngine,
         vault: Vault,
-        few: int = 300,
-        looked_at: Sequence[int] = (1000, 10_000),
+        looked_at: Sequence[tuple[int, int]] = ((300, 1000), (10_000, 10_000)),
         of_one: Sequence[int] = (500, 5000),
     ) -> None:
         self._engine = engine
         self._vault = vault
-        self._few = few
         self._looked_at = looked_at
         self._of_one = of_one
 
@@ -179,17 +178,18 @@ class Search:
         of_facet, span = self._of_facet(wanted), Span.of(wanted.where, before)
         if named := _named(wanted, years):
             return await self._of_named(connection, of_facet, named, span, first)
-        if await _are_few(connection, of_facet, self._few):
-            return await _placed(connection, _merged(of_facet, span, first), first)
         found: list[Place] = []
-        for rows in self._looked_at:
+        for few, rows in self._looked_at:
+            if await _are_few(connection, of_facet, few):
+                break
             newest, rest = await _parted(connection, span, rows)
             of_entry = newest.of_ids + (newest.of_months if connection.dialect.name == "postgresql" else [])
             found += await _placed(connection, _among(of_facet, of_entry, newest), first - len(found))
             if rest is None or len(found) == first:
                 return found
             span = rest
-        return found + await _placed(connection, _merged(of_facet, span, first), first - len(found))
+        first -= len(found)
+        return found + await _placed(connection, _merged(of_facet, span, first), first)
 
     async def _of_named(
         self,

@@ -44,7 +44,7 @@ NAMED: dict[str, dict[str, Any]] = {
     "both": {"subject": PersonId("deceased-person"), "viewer": PersonId("viewer-heir")},
     "case": {"case_id": CaseId("case-1")},
 }
-EFFORTS: dict[str, dict[str, Any]] = {"few": {}, "many": {"few": 0, "looked_at": (2, 4), "of_one": (2, 4)}}
+EFFORTS: dict[str, dict[str, Any]] = {"few": {}, "many": {"looked_at": ((0, 2), (0, 4)), "of_one": (2, 4)}}
 LARGE = re.compile(r"entry(_facet|_\d{6})?|facet")
 """Tables that grow with the log. Selections are as many as documents."""
 

@@ -24,7 +24,7 @@ READ = [selection("5c" * 32, [Coordinate("A.x"), Coordinate(f"B.{name}")]) for n
 PURPOSES = ("ESTATE_DISCOVERY", "BIRTH_BENEFITS")
 
 
-LITTLE = {"few": 0, "looked_at": (5, 40), "of_one": (3, 20)}
+LITTLE: dict[str, Any] = {"looked_at": ((0, 5), (0, 40)), "of_one": (3, 20)}
 """In a small log, the ways that are for large ones."""
 
 
@@ -73,7 +73,9 @@ def fits(access: Access, wanted: Wanted) -> bool:
     )
 
 
-@pytest.mark.parametrize("effort", [{}, LITTLE, LITTLE | {"few": 3}], ids=["as-it-is", "large", "some-large"])
+@pytest.mark.parametrize(
+    "effort", [{}, LITTLE, LITTLE | {"looked_at": ((3, 5), (6, 40))}], ids=["as-it-is", "large", "some-large"]
+)
 async def test_it_finds_what_looking_at_every_entry_finds(
     url: str, keys: Keys, clock: Clock, access: Accesses, effort: dict[str, Any]
 ) -> None:
