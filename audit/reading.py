@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -318,9 +318,11 @@ async def require_sound_tail(connection: AsyncConnection, vault: Vault) -> None:
         _check(row, at, selections, years, vault, gone)
     for table in (ENTRY, SELECTION):
         index = table.c.leaf_index
-        stray = (await connection.execute(select(func.min(index)).where((index < 0) | (index >= size)))).scalar_one()
-        if stray is not None:
-            raise DamageError(stray, f"the {table.name} has no leaf")
+        for outside in (index < 0, index >= size):  # apart: together SQLite looks at every row
+            asked = select(index).where(outside).order_by(index).limit(1)
+            stray = (await connection.execute(asked)).scalar_one_or_none()
+            if stray is not None:
+                raise DamageError(stray, f"the {table.name} has no leaf")
 
 
 @dataclass(frozen=True, slots=True)
