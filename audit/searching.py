@@ -23,7 +23,7 @@ from audit.aid import ENTRY_FACET, FACET
 from audit.entry import SENSITIVITIES, Selection
 from audit.keys import References, Vault
 from audit.reading import EVERYTHING, DamageError, Filter, checked, selections_of
-from audit.store import ENTRY, SELECTION, Placed
+from audit.store import ENTRY, LEAF, SELECTION, Placed
 from schema.identifiers import PersonId
 
 CHUNK = 500
@@ -243,7 +243,7 @@ class Search:
         """The entries at these leaf indexes, in this order, as far as they can be opened."""
         found: dict[int, Placed] = {}
         for begin in range(0, len(indexes), CHUNK):
-            asked = store.leaves().where(ENTRY.c.leaf_index.in_(indexes[begin : begin + CHUNK]))
+            asked = store.leaves().where(LEAF.c.leaf_index.in_(indexes[begin : begin + CHUNK]))  # by it all are found
             rows = [
                 row for row in (await connection.execute(asked)).all() if row.wrapped is not None and row.year in years
             ]
