@@ -147,9 +147,7 @@ class Reading:
         """Accesses to one person's data, whoever made them and in whatever case."""
         async with self._engine.connect() as connection:
             years = await store.references(connection, self._vault)
-            asked = store.leaves().where(
-                ENTRY.c.subject_ref.in_([year.of("person", person) for year in years.values()])
-            )
+            asked = entries().where(ENTRY.c.subject_ref.in_([year.of("person", person) for year in years.values()]))
             return await self._page(connection, _before(asked, before), years, where, first, told)
 
     async def of_case(
@@ -164,7 +162,7 @@ class Reading:
         """Accesses made in one case, to whomever's data."""
         async with self._engine.connect() as connection:
             years = await store.references(connection, self._vault)
-            asked = _of_case(store.leaves(), case_id, years)
+            asked = _of_case(entries(), case_id, years)
             return await self._page(connection, _before(asked, before), years, where, first, told)
 
     async def entries(self, ids: Collection[str]) -> dict[str, Placed]:
@@ -174,7 +172,7 @@ class Reading:
             years = await store.references(connection, self._vault)
             wanted = sorted(ids)
             for at in range(0, len(wanted), CHUNK):
-                asked = store.leaves().where(ENTRY.c.id.in_(wanted[at : at + CHUNK]))
+                asked = entries().where(ENTRY.c.id.in_(wanted[at : at + CHUNK]))
                 rows = [row for row in (await connection.execute(asked)).all() if _readable(row, years)]
                 selections = await selections_of(connection, rows)
                 found |= {row.id: checked(row, selections, years, self._vault) for row in rows}
@@ -189,7 +187,7 @@ class Reading:
         """
         async with self._engine.connect() as connection:
             years = await store.references(connection, self._vault)
-            asked = store.leaves().where(ENTRY.c.id == entry_id)
+            asked = entries().where(ENTRY.c.id == entry_id)
             if about is not None:
                 persons = [year.of("person", about) for year in years.values()]
                 in_cases = [year.of("case", case_id) for case_id in cases for year in years.values()]
@@ -239,6 +237,11 @@ class Reading:
             placed += [each for each in found if told(each.entry.access)]
             rest = _before(narrowed, rows[-1].leaf_index) if len(rows) > first else None
         return Page(tuple(placed[:first]), placed[first - 1].leaf_index if len(placed) > first else None)
+
+
+def entries() -> Select[Any]:
+    """Leaves that are entries. By the comparison SQLite learns to begin with the entry instead of with every leaf."""
+    return store.leaves().where(ENTRY.c.leaf_index >= 0)
 
 
 def _before(asked: Select[Any], leaf_index: int | None) -> Select[Any]:

@@ -85,16 +85,22 @@ async def log(url: str, keys: Keys, clock: Clock, access: Accesses) -> AsyncIter
         yield log
 
 
-@pytest.mark.parametrize("effort", EFFORTS)
-async def test_no_search_reads_a_whole_table(log: AccessLog, clock: Clock, effort: str) -> None:
-    engine, vault = log.reading.engine, log.reading.vault
+def noted(log: AccessLog) -> list[tuple[str, Any]]:
+    """What is asked of the log's readers from now on."""
     asked: list[tuple[str, Any]] = []
 
-    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    @event.listens_for(log.reading.engine.sync_engine, "before_cursor_execute")
     def note(_connection: object, _cursor: object, statement: str, passed: Any, *_: object) -> None:
         if not statement.startswith("EXPLAIN"):
             asked.append((statement, passed))
 
+    return asked
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+async def test_no_search_reads_a_whole_table(log: AccessLog, clock: Clock, effort: str) -> None:
+    engine, vault = log.reading.engine, log.reading.vault
+    asked = noted(log)
     search, found, seen = Search(engine, vault, **EFFORTS[effort]), [], 0
     async with engine.connect() as connection:
         if connection.dialect.name == "postgresql":  # so small a table is not worth an index, unless one must
@@ -114,3 +120,22 @@ async def test_no_search_reads_a_whole_table(log: AccessLog, clock: Clock, effor
 
     assert found == []
     assert seen > 2 * len(NARROWED) * len(NAMED)
+
+
+async def test_no_reading_of_somebodys_entries_reads_a_whole_table(log: AccessLog) -> None:
+    reading, found = log.reading, []
+    asked, person, case_id = noted(log), PersonId("deceased-person"), CaseId("case-1")
+    (entry_id, *others) = [str(each.entry.id) for each in (await reading.of_person(person)).entries]
+    await reading.of_case(case_id)
+    await reading.entry(entry_id)
+    await reading.entry(entry_id, about=person, cases=[case_id])
+    await reading.entries(others)
+    async with reading.engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            await connection.exec_driver_sql("SET enable_seqscan = off")
+            asked.pop()
+        for statement, passed in list(asked):
+            found += await steps(connection, statement, passed)
+
+    assert found == []
+    assert len(asked) > 5
