@@ -1,18 +1,21 @@
 """Finding one organisation's entries by any filter, newest first, through the finding aid.
 
-Where a person, an official or a case is named, their own index gives few candidates. Otherwise the filter picks facets,
-and the newest entries of the facets are merged: the work grows with the facets of the organisation, not with the log.
-What is found is opened and checked against its leaf like everything that is read.
+Where a person, an official or a case is named, their own index gives the candidates, the newest first. Otherwise the
+filter picks facets. The newest entries of few facets are merged: that work grows with the facets. Where there are many,
+some newest entries of the log are looked at before, in the order of their ids: that work grows with how rare the wanted
+are. Where one is much the other is little, since many facets of rare entries take many entries; so the entries of an
+organisation need no index in the order of time. What is found is opened and checked against its leaf like everything
+that is read.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from heapq import nlargest
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit import aid, store
@@ -20,13 +23,13 @@ from audit.aid import ENTRY_FACET, FACET
 from audit.entry import SENSITIVITIES, Selection
 from audit.keys import References, Vault
 from audit.reading import EVERYTHING, DamageError, Filter, checked, selections_of
-from audit.store import ENTRY, SELECTION, Placed
+from audit.store import ENTRY, LEAF, SELECTION, Placed
 from schema.identifiers import PersonId
 
 CHUNK = 500
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-TOGETHER = 16
-"""Facets asked for in one statement."""
+LATE_US = 3_600_000_000
+"""An entry lies before all that were made so much later: it is written down when the access is answered."""
 Place = tuple[int, int]
 """Moment in microseconds and leaf index: what a page goes on from."""
 
@@ -49,12 +52,72 @@ class Found:
     next: Place | None
 
 
-class Search:
-    """Searches one log."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of the log's time, in microseconds: from `since`, before `until`, and behind a place."""
 
-    def __init__(self, engine: AsyncEngine, vault: Vault) -> None:
+    since: int | None
+    until: int | None
+    behind: Place | None
+
+    @classmethod
+    def of(cls, where: Filter, behind: Place | None) -> "Span":
+        since, until = (None if at is None else store.microseconds(at) for at in (where.since, where.until))
+        if behind is not None:
+            until = behind[0] + 1 if until is None else min(until, behind[0] + 1)
+        return cls(since, until, behind)
+
+    @property
+    def of_places(self) -> list[ColumnElement[bool]]:
+        """Conditions on the finding aid."""
+        found = self._of(ENTRY_FACET.c.at_us)
+        if self.behind is not None:
+            found.append(tuple_(ENTRY_FACET.c.at_us, ENTRY_FACET.c.leaf_index) < tuple_(*self.behind))
+        return found
+
+    @property
+    def of_months(self) -> list[ColumnElement[bool]]:
+        """Conditions on an entry by which PostgreSQL leaves out partitions. SQLite would read every entry for them."""
+        return self._of(ENTRY.c.at_us)
+
+    @property
+    def of_ids(self) -> list[ColumnElement[bool]]:
+        """Conditions on an entry's id, which begins with the millisecond of the access."""
+        found: list[ColumnElement[bool]] = []
+        if self.since is not None:
+            found.append(ENTRY.c.id >= _ids_from(self.since // 1000))
+        if self.until is not None:
+            found.append(ENTRY.c.id < _ids_from((self.until - 1) // 1000 + 1))
+        return found
+
+    def _of(self, at_us: ColumnElement[int]) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if self.since is not None:
+            found.append(at_us >= self.since)
+        if self.until is not None:
+            found.append(at_us < self.until)
+        return found
+
+
+class Search:
+    """Searches one log.
+
+    `looked_at` says, in turn: where more than so many facets are wanted, so many entries, the newest ones of whatever
+    kind, are looked at before all these facets are asked. An entry takes a store two or three times what a facet takes.
+    `of_one` is how many of somebody's newest entries are looked at, in turn, before all of them are.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        vault: Vault,
+        looked_at: Sequence[tuple[int, int]] = ((300, 1000), (10_000, 10_000)),
+        of_one: Sequence[int] = (500, 5000),
+    ) -> None:
         self._engine = engine
         self._vault = vault
+        self._looked_at = looked_at
+        self._of_one = of_one
 
     async def page(self, wanted: Wanted, *, first: int = 50, before: Place | None = None) -> Found:
         """One page of what is wanted. Raise DamageError at an entry that does not hold."""
@@ -76,10 +139,10 @@ class Search:
 
         An entry that does not hold is left to `onestop log verify`.
         """
-        of_offices = select(FACET.c.id).where(FACET.c.organisation_ref.is_not(None))
+        of_office = select(FACET.c.id).where(FACET.c.id == ENTRY_FACET.c.facet, FACET.c.organisation_ref.is_not(None))
         asked = (
             select(ENTRY_FACET.c.leaf_index)
-            .where(ENTRY_FACET.c.leaf_index > after, ENTRY_FACET.c.facet.in_(of_offices))
+            .where(ENTRY_FACET.c.leaf_index > after, of_office.exists())
             .order_by(ENTRY_FACET.c.leaf_index)
             .limit(at_most)
         )
@@ -90,11 +153,11 @@ class Search:
         return found, indexes[-1] if indexes else None
 
     async def first_since(self, at_us: int) -> int:
-        """The leaf index before the first entry that was made at this moment or later."""
-        asked = select(func.min(ENTRY.c.leaf_index)).where(ENTRY.c.at_us >= at_us)
+        """A leaf index before every entry that was made at this moment or later, and not far before."""
+        asked = select(ENTRY.c.leaf_index).where(ENTRY.c.id < _ids_from((at_us - LATE_US) // 1000))
         async with self._engine.connect() as connection:
-            found = (await connection.execute(asked)).scalar_one()
-            return await aid.last(connection) if found is None else int(found) - 1
+            found = (await connection.execute(asked.order_by(ENTRY.c.id.desc()).limit(1))).scalar_one_or_none()
+        return -1 if found is None else int(found)
 
     async def first_from(self, leaf_index: int) -> tuple[int, datetime] | None:
         """The first entry that has this leaf index or a greater one: its own, and when it was made."""
@@ -112,19 +175,46 @@ class Search:
         before: Place | None,
     ) -> list[Place]:
         """Where the first entries lie, newest first."""
-        of_facet = self._of_facet(wanted)
-        named = _named(wanted, years)
-        if named:
-            belongs = (
-                select(ENTRY_FACET.c.leaf_index)
-                .join(FACET, FACET.c.id == ENTRY_FACET.c.facet)
-                .where(ENTRY_FACET.c.leaf_index == ENTRY.c.leaf_index, *of_facet)
-                .exists()
-            )
-            asked = select(ENTRY.c.at_us, ENTRY.c.leaf_index).where(*named, belongs, *_bounds(ENTRY, wanted, before))
-            ordered = asked.order_by(ENTRY.c.at_us.desc(), ENTRY.c.leaf_index.desc()).limit(first)
-            return [(row.at_us, row.leaf_index) for row in await connection.execute(ordered)]
-        return await _merged(connection, wanted, of_facet, first, before)
+        of_facet, span = self._of_facet(wanted), Span.of(wanted.where, before)
+        if named := _named(wanted, years):
+            return await self._of_named(connection, of_facet, named, span, first)
+        found: list[Place] = []
+        for few, rows in self._looked_at:
+            if await _are_few(connection, of_facet, few):
+                break
+            newest, rest = await _parted(connection, span, rows)
+            of_entry = newest.of_ids + (newest.of_months if connection.dialect.name == "postgresql" else [])
+            found += await _placed(connection, _among(of_facet, of_entry, newest), first - len(found))
+            if rest is None or len(found) == first:
+                return found
+            span = rest
+        first -= len(found)
+        return found + await _placed(connection, _merged(of_facet, span, first), first)
+
+    async def _of_named(
+        self,
+        connection: AsyncConnection,
+        of_facet: list[ColumnElement[bool]],
+        named: list[ColumnElement[bool]],
+        span: Span,
+        first: int,
+    ) -> list[Place]:
+        """Of somebody with many entries the newest are looked at first, as far as places follow moments."""
+        within = named
+        for rows in self._of_one:
+            oldest = await _nth(connection, within, rows)
+            if oldest is None:
+                break
+            if within is named:
+                within = [*named, *await _around(connection, span)]
+                oldest = await _nth(connection, within, rows)
+                if oldest is None:
+                    break
+            asked = _among(of_facet, [*within, ENTRY.c.leaf_index >= oldest[1]], span)
+            found = await _placed(connection, asked, first)
+            if len(found) == first and found[-1][0] >= oldest[0] + LATE_US:
+                return found
+        return await _placed(connection, _among(of_facet, within, span), first)
 
     def _of_facet(self, wanted: Wanted) -> list[ColumnElement[bool]]:
         where, f = wanted.where, FACET.c
@@ -153,7 +243,7 @@ class Search:
         """The entries at these leaf indexes, in this order, as far as they can be opened."""
         found: dict[int, Placed] = {}
         for begin in range(0, len(indexes), CHUNK):
-            asked = store.leaves().where(ENTRY.c.leaf_index.in_(indexes[begin : begin + CHUNK]))
+            asked = store.leaves().where(LEAF.c.leaf_index.in_(indexes[begin : begin + CHUNK]))  # by it all are found
             rows = [
                 row for row in (await connection.execute(asked)).all() if row.wrapped is not None and row.year in years
             ]
@@ -182,39 +272,90 @@ class Search:
         return found
 
 
-async def _merged(
-    connection: AsyncConnection, wanted: Wanted, of_facet: list[ColumnElement[bool]], first: int, before: Place | None
-) -> list[Place]:
-    """The newest entries of all facets: those with the newest entry first, until none can add any."""
-    at, leaf = ENTRY_FACET.c.at_us, ENTRY_FACET.c.leaf_index
-    bounds = _bounds(ENTRY_FACET, wanted, before)
-    newest = select(func.max(at)).where(ENTRY_FACET.c.facet == FACET.c.id, *bounds).scalar_subquery()
-    heads = [
-        (int(head), int(facet))
-        for facet, head in await connection.execute(select(FACET.c.id, newest).where(*of_facet))
-        if head is not None
-    ]
-    # So many newest entries there are at least: what is older than the last of them cannot be among the first.
-    least = nlargest(first, heads)[-1][0] if len(heads) >= first else None
-    heads = sorted((head for head in heads if least is None or head[0] >= least), reverse=True)
-    best: list[Place] = []
-    for begin in range(0, len(heads), TOGETHER):
-        some = heads[begin : begin + TOGETHER]
-        if len(best) == first and some[0][0] < best[-1][0]:
-            break
-        oldest = best[-1][0] if len(best) == first else least
-        since = () if oldest is None else (at >= oldest,)
-        of_each = [
-            select(at, leaf)
-            .where(ENTRY_FACET.c.facet == facet, *bounds, *since)
-            .order_by(at.desc(), leaf.desc())
-            .limit(first)
-            .subquery()
-            for _, facet in some
-        ]
-        rows = await connection.execute(union_all(*(select(each) for each in of_each)))
-        best = nlargest(first, [*best, *((row.at_us, row.leaf_index) for row in rows)])
-    return best
+def _ids_from(millisecond: int) -> str:
+    """What no id of this millisecond or a later one comes before."""
+    begun = f"{max(0, millisecond):012x}"
+    return f"{begun[:8]}-{begun[8:]}"
+
+
+async def _placed(connection: AsyncConnection, asked: Select[Any], first: int) -> list[Place]:
+    ordered = asked.order_by(ENTRY_FACET.c.at_us.desc(), ENTRY_FACET.c.leaf_index.desc()).limit(first)
+    return [(row.at_us, row.leaf_index) for row in await connection.execute(ordered)]
+
+
+async def _nth(connection: AsyncConnection, within: list[ColumnElement[bool]], rows: int) -> Place | None:
+    """The moment and the place of the last of so many newest entries, by place; None where there are not so many."""
+    last = select(ENTRY.c.leaf_index).where(*within).order_by(ENTRY.c.leaf_index.desc()).limit(1).offset(rows)
+    asked = select(ENTRY_FACET.c.at_us, ENTRY_FACET.c.leaf_index)
+    row = (await connection.execute(asked.where(ENTRY_FACET.c.leaf_index == last.scalar_subquery()))).one_or_none()
+    return None if row is None else (row.at_us, row.leaf_index)
+
+
+async def _around(connection: AsyncConnection, span: Span) -> list[ColumnElement[bool]]:
+    """Between which places the entries of a span lie."""
+    found: list[ColumnElement[bool]] = []
+    for at_us, way in ((span.since, -1), (span.until, 1)):
+        if at_us is None:
+            continue
+        id_, index, late = ENTRY.c.id, ENTRY.c.leaf_index, _ids_from((at_us + way * LATE_US) // 1000)
+        asked = select(index).where(id_ >= late if way > 0 else id_ < late)
+        nearest = asked.order_by(id_ if way > 0 else id_.desc()).limit(1)
+        if (place := (await connection.execute(nearest)).scalar_one_or_none()) is not None:
+            found.append(index < place if way > 0 else index > place)
+    return found
+
+
+async def _are_few(connection: AsyncConnection, of_facet: list[ColumnElement[bool]], few: int) -> bool:
+    some = select(FACET.c.id).where(*of_facet).limit(few + 1).subquery()
+    count: int = (await connection.execute(select(func.count()).select_from(some))).scalar_one()
+    return count <= few
+
+
+async def _parted(connection: AsyncConnection, span: Span, rows: int) -> tuple[Span, Span | None]:
+    """The newest part of a span, of about so many entries of whatever kind, and the rest of it.
+
+    They are parted between two milliseconds, since that is what the order of ids says.
+    """
+    asked = select(ENTRY.c.id).where(*span.of_ids).order_by(ENTRY.c.id.desc()).limit(1).offset(rows)
+    last = (await connection.execute(asked)).scalar_one_or_none()
+    if last is None:
+        return span, None
+    at = (UUID(last).int >> 80) * 1000 + 1000
+    return replace(span, since=at), replace(span, until=at if span.until is None else min(at, span.until))
+
+
+def _among(of_facet: list[ColumnElement[bool]], of_entry: list[ColumnElement[bool]], span: Span) -> Select[Any]:
+    """Those of some entries, which are few."""
+    fits = select(FACET.c.id).where(FACET.c.id == ENTRY_FACET.c.facet, *of_facet).exists()
+    return (
+        select(ENTRY_FACET.c.at_us, ENTRY_FACET.c.leaf_index)
+        .join_from(ENTRY, ENTRY_FACET, ENTRY_FACET.c.leaf_index == ENTRY.c.leaf_index)
+        .where(*of_entry, fits, *span.of_places)
+    )
+
+
+def _merged(of_facet: list[ColumnElement[bool]], span: Span, first: int) -> Select[Any]:
+    """The newest entries of all facets, of no facet more than can be wanted.
+
+    Only facets whose newest entry is among so many newest can give any, and of each only so many.
+    """
+    at, within = ENTRY_FACET.c.at_us, (ENTRY_FACET.c.facet == FACET.c.id, *span.of_places)
+    newest = select(func.max(at)).where(*within).scalar_subquery()
+    heads = select(FACET.c.id, newest.label("head")).where(*of_facet).cte("heads")
+    least = select(heads.c.head).where(heads.c.head.is_not(None)).order_by(heads.c.head.desc())
+    reach = least.limit(1).offset(first - 1).scalar_subquery()
+    within = (ENTRY_FACET.c.facet == heads.c.id, *span.of_places)
+    so_many = select(at).where(*within).order_by(at.desc()).limit(1).offset(first - 1).scalar_subquery()
+    chosen = (
+        select(heads.c.id, func.coalesce(so_many, reach, 0).label("since"))
+        .where(heads.c.head >= func.coalesce(reach, 0))
+        .cte("chosen")
+    )
+    return (
+        select(at, ENTRY_FACET.c.leaf_index)
+        .join_from(chosen, ENTRY_FACET, ENTRY_FACET.c.facet == chosen.c.id)
+        .where(at >= chosen.c.since, *span.of_places)
+    )
 
 
 def _named(wanted: Wanted, years: Mapping[int, References]) -> list[ColumnElement[bool]]:
@@ -226,17 +367,6 @@ def _named(wanted: Wanted, years: Mapping[int, References]) -> list[ColumnElemen
         found.append(ENTRY.c.viewer_ref.in_([year.of("viewer", wanted.viewer) for year in years.values()]))
     if wanted.where.case_id is not None:
         found.append(ENTRY.c.case_ref.in_([year.of("case", wanted.where.case_id) for year in years.values()]))
-    return found
-
-
-def _bounds(of: Any, wanted: Wanted, before: Place | None) -> list[ColumnElement[bool]]:
-    where, found = wanted.where, []
-    if where.since is not None:
-        found.append(of.c.at_us >= store.microseconds(where.since))
-    if where.until is not None:
-        found.append(of.c.at_us < store.microseconds(where.until))
-    if before is not None:
-        found += [of.c.at_us <= before[0], tuple_(of.c.at_us, of.c.leaf_index) < tuple_(*before)]
     return found
 
 

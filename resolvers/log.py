@@ -148,16 +148,26 @@ def _filter(context: Context, where: AccessFilter | None) -> Filter:
 
 
 async def _connection(context: Context, page: Page, after: str | None) -> AccessEntryConnection:
+    places = [(str(placed.leaf_index),) for placed in page.entries]
     entries = await _shown(context, page.entries)
-    at = str(int(context.now.timestamp()))
-    edges = [
-        AccessEntryEdge(cursor=context.sealed("LogCursor", str(placed.leaf_index), at), node=shown)
-        for placed, shown in zip(page.entries, entries, strict=True)
-    ]
+    return connection(context, "LogCursor", zip(places, entries, strict=True), after, goes_on=page.next is not None)
+
+
+def connection(
+    context: Context,
+    kind: str,
+    entries: Iterable[tuple[tuple[str, ...], AccessEntry]],
+    after: str | None,
+    *,
+    goes_on: bool,
+) -> AccessEntryConnection:
+    """A page of entries, each with its place, by which a cursor of this kind names it for a while."""
+    now = str(int(context.now.timestamp()))
+    edges = [AccessEntryEdge(cursor=context.sealed(kind, *place, now), node=each) for place, each in entries]
     return AccessEntryConnection(
         edges=edges,
         page_info=PageInfo(
-            has_next_page=page.next is not None,
+            has_next_page=goes_on,
             has_previous_page=after is not None,
             start_cursor=edges[0].cursor if edges else None,
             end_cursor=edges[-1].cursor if edges else None,

@@ -22,17 +22,15 @@ from auth.policy import Entries, Facts
 from auth.viewer import Viewer
 from resolvers import authority, errors, inputs
 from resolvers.context import Attempt, Context, Review
-from resolvers.log import CURSOR_LASTS, PAGE, UUID_TEXT, capacity, covered_by, fields, integrity
+from resolvers.log import CURSOR_LASTS, PAGE, UUID_TEXT, capacity, connection, covered_by, fields, integrity
 from resolvers.redaction import without_numbers
 from schema.access import (
     AccessEntry,
     AccessEntryConnection,
-    AccessEntryEdge,
     AccessFilter,
     AccessOutcome,
     AccessTask,
     Actor,
-    PageInfo,
 )
 from schema.case import CaseKind, PersonLookupInput, Purpose, RefusalCode
 from schema.identifiers import CaseId, PersonId
@@ -198,23 +196,9 @@ def _before(context: Context, after: str | None) -> Place | None:
 
 
 async def _connection(context: Context, found: Found, after: str | None) -> AccessEntryConnection:
-    now = str(int(context.now.timestamp()))
-    edges = []
-    for placed, each in zip(found.entries, await shown(context, found.entries), strict=True):
-        at_us = str(microseconds(placed.entry.access.at))
-        edges.append(
-            AccessEntryEdge(cursor=context.sealed("ReviewCursor", at_us, str(placed.leaf_index), now), node=each)
-        )
-    return AccessEntryConnection(
-        edges=edges,
-        page_info=PageInfo(
-            has_next_page=found.next is not None,
-            has_previous_page=after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        ),
-        total_count=None,
-    )
+    places = [(str(microseconds(each.entry.access.at)), str(each.leaf_index)) for each in found.entries]
+    entries = zip(places, await shown(context, found.entries), strict=True)
+    return connection(context, "ReviewCursor", entries, after, goes_on=found.next is not None)
 
 
 async def shown(context: Context, placed: Sequence[Placed]) -> list[AccessEntry]:

@@ -5,18 +5,16 @@ was done is itself an entry about the person, which they see when the order ends
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
-from uuid import uuid4
 
-from audit.entry import Access, Outcome, Task, Visibility, selection
+from audit.entry import Task, Visibility
 from audit.writer import AccessLog
 from auth.viewer import Viewer
 from cases.delays import Delay, Delays
 from schema.identifiers import PersonId
-from schema.scalars import Coordinate
 from schema.viewer import Assurance, Role
-from serving import program
+from serving.officers import done
 
 PERSON: Final = re.compile(r"[a-z2-7]{26}")
 LONGEST: Final = {"authority": 120, "order": 120, "reason": 500}
@@ -55,48 +53,15 @@ def delay_until(person: str, until: datetime, officer: Viewer, now: datetime, mo
 
 async def enter(delay: Delay, officer: Viewer, log: AccessLog, delays: Delays) -> None:
     """Write down that it is done, then do it."""
-    await log.append([_entered(delay, officer)])
-    await delays.add(delay)
-
-
-def _entered(delay: Delay, officer: Viewer) -> Access:
-    nothing: frozenset[Coordinate] = frozenset()
-    return Access(
-        operation=uuid4(),
-        at=delay.since.astimezone(UTC),
-        task=Task.UPDATE,
-        operation_name="DelayVisibility",
-        document_hash=None,
-        selection=selection(program.schema_hash(program.schema()), []),
+    entered = done(
+        officer,
+        Task.UPDATE,
+        "DelayVisibility",
+        delay.since,
         subject=delay.person,
-        subject_role=None,
-        records={},
-        answers={},
-        disclosed=nothing,
-        null=nothing,
-        withheld=nothing,
-        failed=nothing,
-        sensitivity=None,
-        purpose="LOG_REVIEW",
         legal_basis=f"{delay.authority}, {delay.order}",
-        case_id=None,
-        case_number=None,
-        organisation=delay.organisation,
-        outcome=Outcome.DISCLOSED,
-        policy_ids=(),
-        policy_set_hash=None,
-        viewer=officer.person,
-        roles=tuple(sorted(role.name for role in officer.roles)),
-        office=officer.office,
-        agency=officer.agency,
-        on_behalf_of=None,
-        session=officer.token_id,
-        assurance=officer.assurance.name,
-        client_id=officer.client,
-        source_address=None,
         reason=delay.reason,
-        variables=None,
-        trace_id=None,
-        request_id=None,
         visibility=Visibility(delay.until, delay.authority, delay.order),
     )
+    await log.append([entered])
+    await delays.add(delay)

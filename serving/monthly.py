@@ -11,10 +11,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from heapq import nsmallest
 from typing import Any, Final
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from audit.entry import Access, Outcome, Task, selection
+from audit.entry import Access, Task
 from audit.findings import from_log
 from audit.findings.explanations import explained
 from audit.findings.shapes import KOREA
@@ -26,10 +25,9 @@ from cases.finding_steps import CLOSED, FindingRecord
 from cases.monthly_reviews import AlreadySignedError, SignOff
 from cases.store import Cases
 from schema.identifiers import PersonId
-from schema.scalars import Coordinate
 from schema.viewer import Assurance, Role
-from serving import program
 from serving.evaluation import A_DAY, Judging
+from serving.officers import done
 
 MONTH: Final = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 SAMPLE: Final = 20
@@ -177,42 +175,5 @@ def lines(seen: dict[str, Any]) -> str:
 
 
 def _entry(officer: Viewer, month: str, now: datetime, *, sign: bool) -> Access:
-    nothing: frozenset[Coordinate] = frozenset()
-    return Access(
-        operation=uuid4(),
-        at=now.astimezone(UTC),
-        task=Task.LOG_VIEW,
-        operation_name="MonthlyReview",
-        document_hash=None,
-        selection=selection(program.schema_hash(program.schema()), []),
-        subject=None,
-        subject_role=None,
-        records={},
-        answers={},
-        disclosed=nothing,
-        null=nothing,
-        withheld=nothing,
-        failed=nothing,
-        sensitivity=None,
-        purpose="LOG_REVIEW",
-        legal_basis=LEGAL_BASIS,
-        case_id=None,
-        case_number=None,
-        organisation=officer.agency,
-        outcome=Outcome.DISCLOSED,
-        policy_ids=(),
-        policy_set_hash=None,
-        viewer=officer.person,
-        roles=tuple(sorted(role.name for role in officer.roles)),
-        office=officer.office,
-        agency=officer.agency,
-        on_behalf_of=None,
-        session=officer.token_id,
-        assurance=officer.assurance.name,
-        client_id=officer.client,
-        source_address=None,
-        reason=None,
-        variables={"month": month, "signOff": sign},
-        trace_id=None,
-        request_id=None,
-    )
+    said = {"month": month, "signOff": sign}
+    return done(officer, Task.LOG_VIEW, "MonthlyReview", now, legal_basis=LEGAL_BASIS, variables=said)

@@ -3,7 +3,9 @@
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from audit import store
@@ -22,10 +24,14 @@ READ = [selection("5c" * 32, [Coordinate("A.x"), Coordinate(f"B.{name}")]) for n
 PURPOSES = ("ESTATE_DISCOVERY", "BIRTH_BENEFITS")
 
 
-def drawn(access: Accesses, clock: Clock, chance: random.Random) -> Access:
+LITTLE: dict[str, Any] = {"looked_at": ((0, 5), (0, 40)), "of_one": (3, 20)}
+"""In a small log, the ways that are for large ones."""
+
+
+def drawn(access: Accesses, clock: Clock, chance: random.Random, number: int) -> Access:
     read = chance.choice(READ)
     return access(
-        at=clock() + timedelta(seconds=chance.randrange(-30, 30)),
+        at=clock() + timedelta(minutes=2 * number, seconds=chance.randrange(-1500, 1500)),
         selection=read,
         disclosed=frozenset(read.coordinates),
         null=frozenset(),
@@ -67,19 +73,24 @@ def fits(access: Access, wanted: Wanted) -> bool:
     )
 
 
-async def test_it_finds_what_looking_at_every_entry_finds(url: str, keys: Keys, clock: Clock, access: Accesses) -> None:
+@pytest.mark.parametrize(
+    "effort", [{}, LITTLE, LITTLE | {"looked_at": ((3, 5), (6, 40))}], ids=["as-it-is", "large", "some-large"]
+)
+async def test_it_finds_what_looking_at_every_entry_finds(
+    url: str, keys: Keys, clock: Clock, access: Accesses, effort: dict[str, Any]
+) -> None:
     chance = random.Random(7)  # noqa: S311 - the same log every time
-    made = [drawn(access, clock, chance) for _ in range(400)]
+    made = [drawn(access, clock, chance, number) for number in range(400)]
     async with AccessLog.open(url, keys, clock) as log:
         indexes = [receipt.leaf_index for receipt in await log.append(made)]
-        search = Search(log.reading.engine, log.reading.vault)
+        search = Search(log.reading.engine, log.reading.vault, **effort)
         for _ in range(40):
             maybe = [None, None, *range(3)]
             wanted = Wanted(
                 organisation=chance.choice(("here", "there", "nowhere")),
                 where=Filter(
-                    since=chance.choice((None, None, clock())),
-                    until=chance.choice((None, None, clock() + timedelta(seconds=10))),
+                    since=chance.choice((None, None, clock() + timedelta(hours=4))),
+                    until=chance.choice((None, None, clock() + timedelta(hours=9, seconds=10))),
                     agency=chance.choice((None, None, "TAX")),
                     coordinate=chance.choice((None, None, Coordinate("B.two"))),
                     purpose=chance.choice((None, None, *PURPOSES)),
@@ -101,8 +112,9 @@ async def test_it_finds_what_looking_at_every_entry_finds(url: str, keys: Keys, 
             assert found == sorted(right, reverse=True)
 
 
+@pytest.mark.parametrize("effort", [{}, LITTLE])
 async def test_entries_of_one_moment_are_in_the_order_of_their_places(
-    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses, effort: dict[str, Any]
 ) -> None:
     """Every one in a facet of its own: facets are named by a key, so their order says nothing of the entries'."""
     made = [
@@ -113,7 +125,7 @@ async def test_entries_of_one_moment_are_in_the_order_of_their_places(
     ]
     async with AccessLog.open(sqlite_url, keys, clock) as log:
         indexes = [receipt.leaf_index for receipt in await log.append(made)]
-        page = await Search(log.reading.engine, log.reading.vault).page(Wanted(organisation="here"), first=3)
+        page = await Search(log.reading.engine, log.reading.vault, **effort).page(Wanted(organisation="here"), first=3)
 
     assert [placed.leaf_index for placed in page.entries] == sorted(indexes, reverse=True)[:3]
 
