@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from connectors.connector import Answered, Asked
 from resolvers import operation, whole
+from resolvers.context import Shown
 from resolvers.documents import Document
 from resolvers.operation import Graph
 from resolvers.operation_types import Reply
@@ -374,3 +375,31 @@ def no_answer(bureau: FakeAgency) -> Callable[[Asked], Answered[Any]]:
 
 async def test_the_questions_that_find_a_wrong_compiler_find_nothing_in_the_right_one(ways: Ways) -> None:
     assert not await noticed(ways)
+
+
+# ---------------------------------------------------------------- what is kept with a plan
+
+
+async def test_a_ruling_is_laid_out_once_for_as_long_as_its_verdicts_are_remembered(
+    ways: Ways, husbands: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out = 0
+    made = Shown.__init__
+
+    def counting(self: Shown, *args: Any, **kwargs: Any) -> None:
+        nonlocal laid_out
+        laid_out += 1
+        made(self, *args, **kwargs)
+
+    monkeypatch.setattr(Shown, "__init__", counting)
+    await ways.said(ways.fast, LAND, {"id": husbands})
+    first = laid_out
+    assert first > 0
+    await ways.said(ways.fast, LAND, {"id": husbands})
+    assert laid_out == first
+    ways.world.house.policies.forget()  # a mandate was ended
+    await ways.said(ways.fast, LAND, {"id": husbands})
+    assert laid_out == 2 * first
+    ways.world.register.dispute(HUSBAND)  # other facts
+    await ways.said(ways.fast, LAND, {"id": husbands})
+    assert laid_out == 3 * first
