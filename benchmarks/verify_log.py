@@ -84,8 +84,7 @@ async def build(url: str, entries: int, master: bytes = MASTER) -> None:
         for begin in range(0, entries, BATCH):
             accesses = [access(at, chance, max(1, entries // 8)) for at in range(begin, min(begin + BATCH, entries))]
             made = [entry(each, uuid7(each.at), years[START.year]) for each in accesses]
-            async with store.writing(connection):
-                await store.add(connection, made, vault)
+            await store.commit(connection, made, vault)
     await engine.dispose()
 
 
