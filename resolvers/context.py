@@ -290,8 +290,13 @@ class Context:
     def register_silent(
         self, answer: Answer, person: PersonId | None = None, case: CaseRecord | None = None
     ) -> GraphQLError:
-        """The register was asked about somebody and did not answer: an attempt to be recorded, and what to say."""
-        self.attempts.append(Attempt(person, case, None))
+        """The register was asked about somebody and did not answer: an attempt to be recorded, and what to say.
+
+        Whoever waits for the same answer, in whichever way the operation is executed, it is one attempt.
+        """
+        attempt = Attempt(person, case, None)
+        if attempt not in self.attempts:
+            self.attempts.append(attempt)
         return errors.register_silent(answer.retry_after_seconds)
 
     async def duty(self) -> Duty | None:
@@ -508,6 +513,19 @@ class Context:
             sex=field_("sex", found.sex),
             address=field_("address", found.address),
             masked_registration_number=field_("maskedRegistrationNumber", found.masked_registration_number),
+            subject=subject,
+        )
+
+    def unnamed(self, subject: PersonId) -> Person:
+        """A person of whom nothing is shown but that it is the same one."""
+        return Person(
+            id=strawberry.ID(self.sealed("Person", "", subject)),
+            name=None,
+            birth_date=None,
+            death_date=None,
+            sex=None,
+            address=None,
+            masked_registration_number=None,
             subject=subject,
         )
 

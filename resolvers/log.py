@@ -132,9 +132,14 @@ def _filter(context: Context, where: AccessFilter | None) -> Filter:
         parts = context.opened(where.subject, "Person")
         if parts is None or parts[-1] != context.viewer.person:
             raise errors.bad_input("filter.subject", "Give your own id, or leave it out.")
+    return filtered(context, where, "Give the id of a case of yours.")
+
+
+def filtered(context: Context, where: AccessFilter, remedy: str) -> Filter:
+    """What the log is searched by, persons apart; `remedy` is said where the case is none."""
     case = context.opened(where.case, *(kind.name for kind in CaseKind)) if where.case is not None else None
     if where.case is not None and case is None:
-        raise errors.bad_input("filter.case", "Give the id of a case of yours.")
+        raise errors.bad_input("filter.case", remedy)
     return Filter(
         since=where.from_,
         until=where.until,

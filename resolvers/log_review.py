@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 
 import strawberry
 
-from audit.entry import Access, Outcome
-from audit.reading import Filter
+from audit.entry import Access
 from audit.searching import Found, Place, Search, Wanted
 from audit.store import Placed, microseconds
 from audit.tiles import Covered
@@ -22,7 +21,7 @@ from auth.policy import Entries, Facts
 from auth.viewer import Viewer
 from resolvers import authority, errors, inputs
 from resolvers.context import Attempt, Context, Review
-from resolvers.log import CURSOR_LASTS, PAGE, UUID_TEXT, capacity, connection, covered_by, fields, integrity
+from resolvers.log import CURSOR_LASTS, PAGE, UUID_TEXT, capacity, connection, covered_by, fields, filtered, integrity
 from resolvers.redaction import without_numbers
 from schema.access import (
     AccessEntry,
@@ -32,7 +31,7 @@ from schema.access import (
     AccessTask,
     Actor,
 )
-from schema.case import CaseKind, PersonLookupInput, Purpose, RefusalCode
+from schema.case import PersonLookupInput, Purpose, RefusalCode
 from schema.identifiers import CaseId, PersonId
 from schema.person import Person
 from schema.viewer import Role
@@ -129,7 +128,7 @@ async def looked_up(context: Context, person: PersonLookupInput, reason: str) ->
     if subject is None:
         return None
     context.looked(Review(subject, "person", said, tells=True))
-    return person_of(context, subject)
+    return context.unnamed(subject)
 
 
 def _worded(reason: str) -> str:
@@ -148,21 +147,9 @@ async def _entry(context: Context, entry_id: str, here: str | None) -> Placed | 
 
 
 async def _wanted(context: Context, where: AccessFilter) -> Wanted:
-    case = context.opened(where.case, *(kind.name for kind in CaseKind)) if where.case is not None else None
-    if where.case is not None and case is None:
-        raise errors.bad_input("filter.case", "Give the id of a case, as entries give it.")
     return Wanted(
         organisation=context.viewer.agency or "",
-        where=Filter(
-            since=where.from_,
-            until=where.until,
-            agency=where.agency.name if where.agency else None,
-            coordinate=where.coordinate,
-            purpose=where.purpose.name if where.purpose else None,
-            outcome=Outcome[where.outcome.name] if where.outcome else None,
-            min_sensitivity=where.min_sensitivity.name if where.min_sensitivity else None,
-            case_id=CaseId(case[1]) if case else None,
-        ),
+        where=filtered(context, where, "Give the id of a case, as entries give it."),
         subject=await _subject(context, where.subject) if where.subject is not None else None,
         viewer=await official_of(context, where.actor, "filter.actor") if where.actor is not None else None,
     )
@@ -221,7 +208,7 @@ def _shown(context: Context, placed: Placed, proof: Covered | None, kind: str | 
         actor=actor(context, access),
         on_behalf_of=context.sealed("Person", "", access.on_behalf_of) if access.on_behalf_of else None,
         client=access.client_id,
-        subject=person_of(context, access.subject) if access.subject else None,
+        subject=context.unnamed(access.subject) if access.subject else None,
         case=strawberry.ID(context.sealed(kind, access.case_id)) if kind and access.case_id else None,
         case_number=access.case_number,
         purpose=Purpose[access.purpose] if access.purpose else None,
@@ -254,17 +241,3 @@ def pseudonym(context: Context, here: str, official: PersonId) -> str:
     named = context.house.ids.sealed(here, "Pseudonym", official)
     code = base64.b32encode(hashlib.sha256(named.encode()).digest()).decode()
     return f"{code[:4]}-{code[4:8]}"
-
-
-def person_of(context: Context, subject: PersonId) -> Person:
-    """A person of whom nothing is shown but that it is the same one."""
-    return Person(
-        id=strawberry.ID(context.sealed("Person", "", subject)),
-        name=None,
-        birth_date=None,
-        death_date=None,
-        sex=None,
-        address=None,
-        masked_registration_number=None,
-        subject=subject,
-    )

@@ -52,16 +52,7 @@ async def person(parent: Parent, info: In) -> Person | None:
     may = context.own_region().shown.allowed(Part.SELF)
     me = context.viewer.person
     if may <= {"Person.id"}:
-        return Person(
-            id=strawberry.ID(context.sealed("Person", "", me)),
-            name=None,
-            birth_date=None,
-            death_date=None,
-            sex=None,
-            address=None,
-            masked_registration_number=None,
-            subject=me,
-        )
+        return context.unnamed(me)
     register = await context.register(me, Purpose.SUBJECT_ACCESS.name)
     return context.person(me, register, may)
 
