@@ -33,7 +33,7 @@ from resolvers.recheck import taken_back
 from resolvers.recording import RecordingExecutor
 from resolvers.redaction import redacted, without_numbers
 from resolvers.roots import Change
-from resolvers.sections import SUMMARY_READS, all_answered, permitted
+from resolvers.sections import SUMMARY_READS, permitted
 from resolvers.trusted import Readings, Trust
 from resolvers.visibility import delayed
 from resolvers.whole import Whole, whole
@@ -203,7 +203,6 @@ class Graph:
         result = await self._answered_whole(context, variables) if self._fast_path else None
         if result is None:
             result = await self._executed(context.asked, context, root)
-        await all_answered(context)
         problems = [_formatted(each) for each in result.errors or ()]
         data, seen = result.data, {}
         try:

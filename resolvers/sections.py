@@ -108,7 +108,7 @@ async def _sections(context: Context, hand: Hand, agencies: Sequence[Agency]) ->
 
 
 async def all_answered(context: Context) -> None:
-    """Wait for every agency that was asked, whether its field was still looked at or not: the log tells how it went."""
+    """Wait for every agency that was asked."""
     tasks = [task for hand in context.hands.values() for task in hand.sections.values() if not task.done()]
     if tasks:
         await asyncio.wait(tasks)

@@ -338,3 +338,47 @@ async def test_all_six_agencies_are_asked_before_any_is_waited_for(world: World,
     reply = await asking
     assert not reply.errors
     assert [len(agency.asked) for agency in world.estate.values()] == [1] * 6
+
+
+async def test_deadlines_know_the_day_of_an_answer_that_comes_with_the_same_question(
+    world: World, bureau: Bureau, husbands: str
+) -> None:
+    await world.ask(DEPOSITS, {"id": husbands})
+    bureau.release("T-1", 1000)
+    bureau.agency.released.clear()
+    text = "query ($id: ID!) { estateCase(id: $id) { deadlines { code dueOn } finance { answer { status } } } }"
+    asked = asyncio.ensure_future(world.ask(text, {"id": husbands}))
+    await bureau.agency.entered.wait()
+    asyncio.get_running_loop().call_later(0.2, bureau.agency.released.set)
+    reply = await asked
+    assert status(reply) == "COMPLETE"
+    again_ = await world.ask(text, {"id": husbands})
+    assert reply.data is not None
+    assert again_.data is not None
+    assert reply.data["estateCase"]["deadlines"] == again_.data["estateCase"]["deadlines"]
+    assert "2026-07-02" in {each["dueOn"] for each in reply.data["estateCase"]["deadlines"]}
+
+
+async def test_an_entry_says_how_an_agency_answered_whose_field_was_not_looked_at_any_more(
+    world: World, husbands: str
+) -> None:
+    land, tax = world.estate[Agency.LAND], world.estate[Agency.TAX]
+    sound = land.answered
+
+    def broken(asked: Asked) -> Answered[Any]:
+        land.answers = None
+        said = sound(asked)
+        land.answers = broken
+        said.section.answer.source = None  # type: ignore[assignment]  # which none may be: the whole case is null
+        return said
+
+    land.answers = broken
+    tax.released.clear()
+    text = "query ($id: ID!) { estateCase(id: $id) { land { answer { source } } tax { answer { status } } } }"
+    asked = asyncio.ensure_future(world.ask(text, {"id": husbands}))
+    await tax.entered.wait()
+    asyncio.get_running_loop().call_later(0.2, tax.released.set)
+    reply = await asked
+    assert reply.data == {"estateCase": None}
+    (entry,) = await world.entries(reply)
+    assert entry["answers"] == {"LAND": "COMPLETE", "TAX": "COMPLETE"}

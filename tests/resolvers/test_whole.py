@@ -284,6 +284,14 @@ async def test_sections_are_completed_as_they_come_and_waited_for(ways: Ways, hu
     assert Counted.count
 
 
+async def test_what_was_asked_in_vain_on_both_ways_is_one_attempt(ways: Ways, husbands: str) -> None:
+    text = "query ($id: ID!) { estateCase(id: $id) { mandate { role } land { parcels { pnu } } } }"
+    ways.world.register.silent = True
+    said = await ways.said(ways.fast, text, {"id": husbands})
+    assert said == await ways.said(ways.slow, text, {"id": husbands})
+    assert len(said[1]) == 1
+
+
 async def test_a_question_that_surprises_too_often_is_left_to_graphql_core(ways: Ways, husbands: str) -> None:
     land = ways.world.estate[Agency.LAND]
     land.answers = no_answer(land)
