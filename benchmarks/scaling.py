@@ -20,10 +20,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from audit import aid, store
 from auth.ids import SANDBOX_ROOT
 from benchmarks import agencies as plain
 from benchmarks import filling, servers
@@ -31,6 +33,7 @@ from benchmarks.gateways import asked, equal_to, numbers, stop_if_noisy
 from benchmarks.log_search import coordinates
 from benchmarks.measuring import Quiet, cpu_s, drawable, loaded, quantile, request, spinning
 from benchmarks.servers import Server
+from cases.store import Cases
 
 PERSONAS = ("heir", "heir-in-debt", "heir-substitute", "heir-second-rank")
 POWER_LIMIT, RISE_LIMIT = 1.15, 1.33
@@ -150,10 +153,25 @@ class Bench:
             if size and not log.exists():
                 print(f"writing a log of {size:,} entries ...", file=sys.stderr)
                 asyncio.run(filling.fill(f"sqlite+aiosqlite:///{log}", size, coordinates(), master))
+            if size:
+                with self.server(name, folder=self.kept):
+                    pass  # makes what it keeps beside the log
+                asyncio.run(judged(log))
             with self.server(name, folder=self.kept) as server:
                 come_to_rest(server)
                 right = equal_to(server, plain.whole(plain.BASE_LEAVES))
                 yield self.point("log entries", size, server, asked(server), right)
+
+
+async def judged(log: Path) -> None:
+    """As in a log in use: its entries were judged when they came, not all of them now."""
+    reading = store.reading_engine(f"sqlite+aiosqlite:///{log}")
+    async with reading.connect() as connection, Cases.opened(f"sqlite+aiosqlite:///{log.parent}/cases.db") as cases:
+        epoch, last = store.epoch(await store.meta(connection)), await aid.last(connection)
+        now = datetime.now(UTC)
+        await cases.reviews().turn(epoch, "benchmark", now, -timedelta(seconds=1))
+        await cases.reviews().went_on(epoch, "benchmark", last)
+    await reading.dispose()
 
 
 def come_to_rest(server: Server) -> None:
