@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import agencies as plain
 from benchmarks import servers
-from benchmarks.measuring import Quiet, Slice, drawable, loaded, quantile, request, spinning
+from benchmarks.measuring import Quiet, Slice, drawable, loaded, pyplot, quantile, request, spinning
 from benchmarks.servers import Server
 
 OURS = "onestop, SQLite, bearer"
@@ -224,10 +224,7 @@ def _p50(slices: Sequence[Slice]) -> float:
 
 def drawn(found: Results, names: Sequence[str], cells: Sequence[Cell], to: Path) -> None:
     """CPU for each answer as bars, one panel for each cell without latency."""
-    import matplotlib as mpl  # noqa: PLC0415 - of the group `bench`
-
-    mpl.use("svg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    plt = pyplot()
 
     shown = [cell for cell in cells if cell.delay_ms == min(each.delay_ms for each in cells)]
     figure, axes = plt.subplots(len(shown), 1, figsize=(9, 0.6 + 0.35 * len(names) * len(shown)), squeeze=False)

@@ -175,6 +175,17 @@ def drawable(file: str) -> Path:
     return Path(file)
 
 
+def pyplot() -> Any:
+    """matplotlib's, for an SVG that is the same for the same figures and whose words stay words."""
+    import matplotlib as mpl  # noqa: PLC0415 - of the group `bench`
+
+    mpl.use("svg")
+    mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "onestop"}
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    return plt
+
+
 # ---------------------------------------------------------------- noise
 
 

@@ -31,7 +31,7 @@ from benchmarks import agencies as plain
 from benchmarks import filling, servers
 from benchmarks.gateways import asked, equal_to, numbers, stop_if_noisy
 from benchmarks.log_search import coordinates
-from benchmarks.measuring import Quiet, cpu_s, drawable, loaded, quantile, request, spinning
+from benchmarks.measuring import Quiet, cpu_s, drawable, loaded, pyplot, quantile, request, spinning
 from benchmarks.servers import Server
 from cases.store import Cases
 
@@ -208,10 +208,7 @@ def too_fast(points: Sequence[Point]) -> list[str]:
 
 def drawn(points: Sequence[Point], to: Path) -> None:
     """A panel for each curve."""
-    import matplotlib as mpl  # noqa: PLC0415 - of the group `bench`
-
-    mpl.use("svg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    plt = pyplot()
 
     curves = list(dict.fromkeys(each.curve for each in points))
     figure, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 3), squeeze=False)
