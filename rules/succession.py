@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
-from graphlib import TopologicalSorter
 from itertools import count
 
 from schema.identifiers import PersonId
@@ -77,11 +76,13 @@ class Family:
     opened_on: date
     kin: Mapping[PersonId, Kin]
     line: Mapping[PersonId, int] = field(init=False, compare=False, repr=False)
-    """The deceased and their ancestors, with the generations to each: every kinship is counted from here."""
+    """The deceased and their ancestors, with the generations to each."""
+    paths: Mapping[PersonId, tuple[int, int]] = field(init=False, compare=False, repr=False)
+    """Generations up from the deceased to the nearest common ancestor and down to each who has one."""
 
     def __post_init__(self) -> None:
-        TopologicalSorter({person.id: person.parents for person in self.kin.values()}).prepare()
-        object.__setattr__(self, "line", _ancestors(self.kin, self.deceased))
+        object.__setattr__(self, "line", _line(self.kin, self.deceased))
+        object.__setattr__(self, "paths", _paths(self.kin, self.line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def relation_of(family: Family, person: PersonId) -> Relation:
     deceased, kin = _known(family, family.deceased), _known(family, person)
     if deceased.spouse == person:
         return Relation.SPOUSE
-    path = _path(family, person)
+    path = family.paths.get(person)
     if path is None:
         return Relation.OTHER
     up, down = path
@@ -149,7 +150,7 @@ def rank_of(family: Family, person: PersonId) -> int | None:
         return in_succession
     if _known(family, family.deceased).spouse == person:
         return 1
-    path = _path(family, person)
+    path = family.paths.get(person)
     return None if path is None else _rank(path)
 
 
@@ -253,7 +254,7 @@ def _degrees(family: Family, rank: int) -> Iterator[list[Kin]]:
         return
     relatives = defaultdict(list)
     for kin in family.kin.values():
-        path = _path(family, kin.id)
+        path = family.paths.get(kin.id)
         if path is not None and _rank(path) == rank and _existed(family, kin):
             relatives[sum(path)].append(kin)
     for _, degree_kin in sorted(relatives.items()):
@@ -274,22 +275,42 @@ def _rank(path: tuple[int, int]) -> int | None:
             return 4 if sum(path) <= 4 else None
 
 
-def _path(family: Family, person: PersonId) -> tuple[int, int] | None:
-    """Generations up from the deceased to the nearest common ancestor and down to the person; None if there is none."""
-    ours, theirs = family.line, _ancestors(family.kin, person)
-    common = ours.keys() & theirs.keys()
-    return min(((ours[a], theirs[a]) for a in common), key=lambda path: (sum(path), path), default=None)
-
-
-def _ancestors(kin: Mapping[PersonId, Kin], person: PersonId) -> dict[PersonId, int]:
+def _line(kin: Mapping[PersonId, Kin], person: PersonId) -> dict[PersonId, int]:
     """The person and all ancestors, with the fewest generations to each."""
     found: dict[PersonId, int] = {}
     generation = {person}
     for distance in count():
+        generation -= found.keys()
         if not generation:
             break
-        found |= dict.fromkeys(generation - found.keys(), distance)
+        found |= dict.fromkeys(generation, distance)
         generation = {parent for child in generation if child in kin for parent in kin[child].parents}
+    return found
+
+
+def _paths(kin: Mapping[PersonId, Kin], line: Mapping[PersonId, int]) -> dict[PersonId, tuple[int, int]]:
+    """The shortest path to everybody, parents before their children; of several the one that goes up less."""
+    children: defaultdict[PersonId, list[PersonId]] = defaultdict(list)
+    waiting: dict[PersonId, int] = {}
+    for each in kin.values():
+        known = each.parents & kin.keys()
+        waiting[each.id] = len(known)
+        for parent in known:
+            children[parent].append(each.id)
+    found = {ancestor: (up, 0) for ancestor, up in line.items()}
+    ready = [person for person, parents in waiting.items() if not parents]
+    for person in ready:
+        ways = [(up, down + 1) for up, down in map(found.__getitem__, kin[person].parents & found.keys())]
+        if person in line:
+            ways.append(found[person])
+        if ways:
+            found[person] = min(ways, key=lambda path: (sum(path), path))
+        for child in children[person]:
+            waiting[child] -= 1
+            if not waiting[child]:
+                ready.append(child)
+    if len(ready) < len(kin):
+        raise ValueError("a cycle: somebody is their own ancestor")
     return found
 
 
