@@ -8,7 +8,6 @@ matter: two ways to one region are one region.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -33,11 +32,12 @@ from graphql.language.ast import BooleanValueNode, ConstDirectiveNode, Directive
 
 from auth.policy import About, Need
 from resolvers.documents import Document
+from schema.choice import Choice
 from schema.disclosure import INHERITS, Agency, Disclosed
 from schema.scalars import Coordinate
 
 
-class Region(Enum):
+class Region(Choice):
     """Where in the graph: what gives the reason to read."""
 
     ESTATE = "EstateCase"
@@ -49,10 +49,8 @@ class Region(Enum):
     MANDATE = "MandatePayload"
     UPDATE = "CaseUpdate"
 
-    __hash__ = object.__hash__  # as Agency
 
-
-class Part(Enum):
+class Part(Choice):
     """Whose datum, seen from the region. Values are the words of the access log."""
 
     PERSON = "person"
@@ -60,8 +58,6 @@ class Part(Enum):
     PARENT = "parent"
     HOLDER = "holder"
     SELF = "self"
-
-    __hash__ = object.__hash__  # as Agency
 
 
 @dataclass(frozen=True, slots=True)

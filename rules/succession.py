@@ -28,6 +28,7 @@ LONGEST_PREGNANCY = timedelta(days=300)
 
 SUBSTITUTED = frozenset({1, 3})
 """Ranks in which the line of a dead or excluded heir takes their place (1001)."""
+NOTHING = Fraction(0)
 INHERITING = frozenset({HeirStanding.ENTITLED, HeirStanding.LIMITED_ACCEPTANCE})
 RELATIONS = {
     (0, 0): Relation.SELF,
@@ -120,7 +121,7 @@ def heirs(family: Family) -> tuple[HeirShare, ...]:
             if accrues or _anyone(family, degree, rank):
                 places = nearer + _divided(family, rank, Fraction(1), beside, degree)
                 return tuple(sorted(places, key=lambda place: place.relation is not Relation.SPOUSE))
-            nearer += [_place(family, head, rank, Fraction(0), None) for head in degree]
+            nearer += [_place(family, head, rank, NOTHING, None) for head in degree]
         if rank == 2 and spouse is not None and spouse_inherits:
             return (_place(family, spouse, 1, Fraction(1), None),)
     return ()
@@ -171,8 +172,9 @@ def _divided(
     spouse_inherits = spouse is not None and _standing(family, spouse) in INHERITING
     part = share / ((3 if spouse_inherits else 0) + 2 * len(inheriting) or 1)
     places = [] if spouse is None else [_place(family, spouse, rank, 3 * part, representing)]
+    twice = 2 * part
     for head in heads:
-        of_line = 2 * part if head.id in inheriting else Fraction(0)
+        of_line = twice if head.id in inheriting else NOTHING
         places.append(_place(family, head, rank, of_line, representing))
         if _is_replaced(family, head, rank):
             widowed, children = _surviving_spouse(family, head), _children(family, head)
@@ -184,7 +186,7 @@ def _place(family: Family, kin: Kin, rank: int, share: Fraction, representing: P
     """The reserved portion is half the share of descendants and spouse, a third of that of ascendants (1112, 1118)."""
     standing = _standing(family, kin)
     if standing not in INHERITING:
-        share, reserved = Fraction(0), None
+        share, reserved = NOTHING, None
     elif rank == 1 or kin.id == family.kin[family.deceased].spouse:
         reserved = share / 2
     elif rank == 2 or (rank == 3 and family.opened_on < SIBLINGS_RESERVED_UNTIL):
