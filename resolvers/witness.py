@@ -10,7 +10,7 @@ What was projected (resolvers/execution.py) is not looked at again: what it told
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from graphql import is_composite_type
 
@@ -35,9 +35,8 @@ class Ruled(Protocol):
     def withheld_of(self, part: Part) -> frozenset[Coordinate]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One person within one region of one case: an entry's worth."""
+class Subject(NamedTuple):
+    """One person within one region of one case: an entry's worth. A tuple, since what was seen is found by it."""
 
     person: PersonId
     region: Region
@@ -64,8 +63,7 @@ OWN = frozenset({"Viewer", *LOG_TYPES})
 """Types that are about the person at hand, or else the viewer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     subject: Subject | None
     ruled: Ruled | None
     answered: bool
