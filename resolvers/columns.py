@@ -7,28 +7,21 @@ object, so that nobody has to look at the objects once more.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from schema.scalars import Coordinate
 
 
-@dataclass(slots=True)
-class Told:
-    """What a group of objects told: coordinates, and by type the keys of its records."""
+class Told(NamedTuple):
+    """What a group of objects told of which coordinates."""
 
-    disclosed: set[Coordinate] = field(default_factory=set)
-    null: set[Coordinate] = field(default_factory=set)
-    empty: set[Coordinate] = field(default_factory=set)
-    failed: set[Coordinate] = field(default_factory=set)
-    records: dict[str, set[str]] = field(default_factory=dict)
-
-    @property
-    def coordinates(self) -> set[Coordinate]:
-        """All of them."""
-        return self.disclosed | self.null | self.empty | self.failed
+    disclosed: set[Coordinate]
+    null: set[Coordinate]
+    empty: set[Coordinate]
+    failed: set[Coordinate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +63,27 @@ class Projected:
 
     def told(self, *, answered: bool) -> Told:
         """What it told; a null tells that there is nothing only where somebody `answered`, or within a record."""
-        told = Told()
+        told = Told(set(), set(), set(), set())
         if self.nothing or self.columns.lists is not None:
             _look(self.columns, Counter(self.nothing), self.lists, 1, told, answered=answered)
         else:
-            told.disclosed |= self.columns.every
-        self._name(self.columns, told.records)
+            told.disclosed.update(self.columns.every)
         return told
 
-    def _name(self, columns: Columns, records: dict[str, set[str]]) -> None:
+    def records(self) -> dict[str, set[str]]:
+        """By type, the keys of the records that were told."""
+        found: dict[str, set[str]] = {}
+        self._name(self.columns, found)
+        return found
+
+    def _name(self, columns: Columns, found: dict[str, set[str]]) -> None:
         if columns.record is not None:
             lists = [[self.source]] if columns.lists is None else self.lists[columns.lists]
             if keys := set(map(attrgetter(columns.record), chain.from_iterable(lists))):
-                names = records.setdefault(columns.type_name, set())
-                names.update(key if key.__class__ is str else record_name(key) for key in keys)
+                names = found.setdefault(columns.type_name, set())
+                names.update([key if key.__class__ is str else record_name(key) for key in keys])
         for each in columns.below:
-            self._name(each, records)
+            self._name(each, found)
 
 
 def record_name(key: Any) -> str:
@@ -110,7 +108,7 @@ def _look(
     if not objects:
         return
     answered = answered or columns.record is not None
-    told.disclosed |= columns.sure
+    told.disclosed.update(columns.sure)
     missing = told.null if answered else told.failed
     for each in columns.open:
         nulls, empty = nothing[each.null], nothing[each.empty]

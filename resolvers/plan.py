@@ -79,6 +79,8 @@ class Collected:
     coordinate: Coordinate
     type: GraphQLNamedType
     nodes: tuple[FieldNode, ...]
+    leads_on: bool
+    """Whether it leads to objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class Fields:
         if field is None:
             raise LookupError(f"{parent.name}.{name}")  # a validated document has no such field
         type_ = get_named_type(field.type)
-        return Collected(name, Coordinate(f"{parent.name}.{name}"), type_, nodes)
+        return Collected(name, Coordinate(f"{parent.name}.{name}"), type_, nodes, is_composite_type(type_))
 
     def _flat(self, parent: GraphQLObjectType, selections: SelectionSetNode, seen: set[str]) -> Iterator[FieldNode]:
         for node in selections.selections:
@@ -339,7 +341,7 @@ class Plans:
                 continue
             shared = parent.name in INHERITS
             disclosed = inherited if shared else self._disclosed.get(each.coordinate)
-            leaf = not is_composite_type(each.type)
+            leaf = not each.leads_on
             if region is not None and part is not None:
                 reads.setdefault(region, set()).add(Read(each.coordinate, part, disclosed, leaf, shared))
             inner_part = moved(each.coordinate, part) if part else None

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from graphql import is_composite_type
-
 from resolvers.columns import Projected, record_name
 from resolvers.plan import LOG_TYPES, Collected, Part, Plan, Region, entered, moved
 from resolvers.recording import RECORD_KEYS, STANDING, Completed
@@ -105,7 +103,7 @@ class Witness:
             if withheld:
                 raise Leak(field_.coordinate)
             (seen.null if value == [] else seen.disclosed).add(field_.coordinate)
-        if value is not None and is_composite_type(field_.type):
+        if value is not None and field_.leads_on:
             self._composite(value, field_, path, place)
 
     def _composite(self, value: Any, field_: Collected, path: tuple[str | int, ...], place: _Place) -> None:
@@ -134,17 +132,18 @@ class Witness:
         if subject is None:
             return
         told = projected.told(answered=place.answered)
-        if not (told.coordinates or told.records):
+        records = projected.records()
+        if not (any(told) or records):
             return
-        withheld = ruled.withheld_of(subject.part) & told.coordinates if ruled is not None else set()
+        withheld = ruled.withheld_of(subject.part) if ruled is not None else frozenset()
         if leaked := withheld & (told.disclosed | told.empty):
             raise Leak(min(leaked))
         seen = self.seen[subject]
         seen.disclosed |= told.disclosed
         seen.null |= (told.null - withheld) | told.empty
         seen.failed |= told.failed - withheld
-        seen.withheld |= withheld
-        for type_name, keys in told.records.items():
+        seen.withheld |= withheld & (told.null | told.failed)
+        for type_name, keys in records.items():
             seen.records[type_name] |= keys
 
     def _place(self, type_name: str, via: Coordinate, source: Any, place: _Place) -> _Place:

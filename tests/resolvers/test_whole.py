@@ -399,7 +399,7 @@ NOTES: dict[str, tuple[Any, str, str]] = {
     "a null in a record tells nothing": (columns, "answered = answered or columns.record is not None", "pass"),
     "everything is told": (columns, "if self.nothing or self.columns.lists is not None:", "if False:"),
     "records are not named": (columns, "if keys := ", "if [] and "),
-    "records below are not named": (columns, "self._name(each, records)", "pass"),
+    "records below are not named": (columns, "self._name(each, found)", "pass"),
 }  # fmt: skip
 """What is wrong, and how it comes about: where, a text there, and what stands there instead."""
 
