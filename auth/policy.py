@@ -23,10 +23,11 @@ import cedarpy
 
 from auth.slices import ASKING, Entity, Slice, Slices, asked
 from schema.case import MandateRole, Purpose, RefusalCode
+from schema.choice import Choice
 from schema.disclosure import Agency, Sensitivity
 
 
-class About(Enum):
+class About(Choice):
     """Whose datum it is, seen from the case."""
 
     PERSON = "PERSON"  # the deceased, the child, the ward
@@ -34,8 +35,6 @@ class About(Enum):
     CO_HEIR_DETAIL = "CO_HEIR_DETAIL"  # more of a co-heir than name and share
     OTHER_PARENT = "OTHER_PARENT"
     SELF = "SELF"
-
-    __hash__ = object.__hash__  # as Agency
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,21 @@ Read afresh for every operation, so that a renunciation, a dispute, a protection
 """
 
 import calendar
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
 from auth.policy import LEVEL, NOBODY, SELF, Facts
 from auth.viewer import Viewer
-from connectors.registry import AppointmentKind, DeclarationKind, FamilyRegister, MarriageEnd, RegisteredPerson
+from connectors.registry import (
+    AppointmentKind,
+    DeclarationKind,
+    FamilyRegister,
+    Marriage,
+    MarriageEnd,
+    RegisteredPerson,
+)
 from resolvers.errors import FRESH_S
 from rules.deadlines import last_day
 from rules.succession import INHERITING, Family, HeirShare, Kin, heirs
@@ -83,8 +91,7 @@ def succession(register: FamilyRegister) -> Succession | None:
         return None
     shares: tuple[HeirShare, ...] | None = register.worked_out.get("heirs")
     if shares is None:
-        kin = {subject: _kin(relative, register) for subject, relative in register.persons.items()}
-        shares = register.worked_out["heirs"] = heirs(Family(person.subject, opened, kin))
+        shares = register.worked_out["heirs"] = heirs(Family(person.subject, opened, _kin(register)))
     return Succession(register, shares)
 
 
@@ -170,7 +177,7 @@ def survivor(register: FamilyRegister, viewer: PersonId) -> Relation | None:
         return None
     if _spouse(person, register) == viewer:
         return Relation.SPOUSE
-    ties = {(p.parent, p.child) for p in register.parentage}
+    ties = [(p.parent, p.child) for p in register.parentage]
     if (person.subject, viewer) in ties:
         return Relation.CHILD
     return Relation.PARENT if (viewer, person.subject) in ties else None
@@ -230,7 +237,7 @@ def facts(
     person, me = person_of(register), viewer.person
     found = succession(register)
     share = found.share_of(me) if found else None
-    declared = {d.kind for d in register.declarations if d.heir == me and d.deceased == person.subject}
+    declared = _declared(register).get(me, [])
     order = next((g for g in register.guardianships if g.guardian == me and g.ward == person.subject), None)
     kind = CaseKind.ESTATE if opened_on(person) else CaseKind.BIRTH
     protects_parent, covers_child = _orders(register, me, day_of(now))
@@ -253,7 +260,7 @@ def facts(
         and any(other.rank < share.rank and other.standing in INHERITING for other in (found.shares if found else ())),
         appointed=role is not None and appointed(register, me) is role,
         renounced=DeclarationKind.RENUNCIATION in declared,
-        disqualified=not declared.isdisjoint({DeclarationKind.DISQUALIFICATION, DeclarationKind.LOSS_OF_RIGHTS}),
+        disqualified=DeclarationKind.DISQUALIFICATION in declared or DeclarationKind.LOSS_OF_RIGHTS in declared,
         dispute=any(d.deceased == person.subject and d.closed_on is None for d in register.disputes),
         # No policy tells older people apart, and facts that are alike share their verdicts.
         child_age=min(age(person.birth_date, day_of(now)), CHILD_UNTIL),
@@ -294,33 +301,52 @@ def _is_dead(register: FamilyRegister, person: PersonId | None) -> bool:
     return person is not None and person in register.persons and register.persons[person].death_date is not None
 
 
-def _kin(person: RegisteredPerson, register: FamilyRegister) -> Kin:
-    said = {d.kind for d in register.declarations if d.heir == person.subject and d.deceased == register.subject}
-    return Kin(
-        id=person.subject,
-        parents=frozenset(p.parent for p in register.parentage if p.child == person.subject),
-        spouse=_spouse(person, register),
-        born=person.birth_date,
-        died=person.death_date,
-        disqualified=DeclarationKind.DISQUALIFICATION in said,
-        lost_rights=DeclarationKind.LOSS_OF_RIGHTS in said,
-        renounced=DeclarationKind.RENUNCIATION in said,
-        limited=DeclarationKind.LIMITED_ACCEPTANCE in said,
-    )
+def _kin(register: FamilyRegister) -> dict[PersonId, Kin]:
+    """Everybody in the register, as the rules of succession know them."""
+    parents: defaultdict[PersonId, list[PersonId]] = defaultdict(list)
+    for tie in register.parentage:
+        parents[tie.child].append(tie.parent)
+    declared = _declared(register)
+    return {
+        person.subject: Kin(
+            id=person.subject,
+            parents=frozenset(parents[person.subject]),
+            spouse=_spouse(person, register),
+            born=person.birth_date,
+            died=person.death_date,
+            disqualified=DeclarationKind.DISQUALIFICATION in (said := declared.get(person.subject, [])),
+            lost_rights=DeclarationKind.LOSS_OF_RIGHTS in said,
+            renounced=DeclarationKind.RENUNCIATION in said,
+            limited=DeclarationKind.LIMITED_ACCEPTANCE in said,
+        )
+        for person in register.persons.values()
+    }
+
+
+def _declared(register: FamilyRegister) -> Mapping[PersonId, Sequence[DeclarationKind]]:
+    """What is declared of each heir of this estate."""
+    found: dict[PersonId, list[DeclarationKind]] = {}
+    for each in register.declarations:
+        if each.deceased == register.subject:
+            found.setdefault(each.heir, []).append(each.kind)
+    return found
 
 
 def _spouse(person: RegisteredPerson, register: FamilyRegister) -> PersonId | None:
     """Whom the person was married to when the deceased died, or when they died themselves if earlier."""
-    at = min(filter(None, (opened_on(person_of(register)), person.death_date)), default=None)
+    opened, died = opened_on(person_of(register)), person.death_date
+    at = min(opened, died) if opened and died else opened or died
+    for marriage in register.marriages:
+        if person.subject in (marriage.a, marriage.b) and _holds(marriage, at):
+            return marriage.b if marriage.a == person.subject else marriage.a
+    return None
 
-    def holds(since: date, until: date | None, ended_by: MarriageEnd | None) -> bool:
-        if at is None:
-            return until is None
-        return since <= at and (until is None or until > at or (until == at and ended_by is MarriageEnd.DEATH))
 
-    def partners() -> Iterable[PersonId]:
-        for m in register.marriages:
-            if person.subject in {m.a, m.b} and holds(m.since, m.until, m.ended_by):
-                yield m.b if m.a == person.subject else m.a
-
-    return next(iter(partners()), None)
+def _holds(marriage: Marriage, at: date | None) -> bool:
+    """Whether it is one on the day; it is still on the day on which a death ends it."""
+    until = marriage.until
+    if until is None:
+        return at is None or marriage.since <= at
+    if at is None:
+        return False
+    return marriage.since <= at and (until > at or (until == at and marriage.ended_by is MarriageEnd.DEATH))

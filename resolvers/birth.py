@@ -49,7 +49,7 @@ async def multiple_birth(parent: Parent, info: In) -> bool:
 async def parents(parent: Parent, info: In) -> list[RegisteredParent] | None:
     """Registered parents; none where the mother gave birth under protection."""
     context, hand = context_of(info), case.hand(info, parent)
-    if hand.withholds(PARENTS, Part.PERSON):
+    if PARENTS in hand.withheld_of(Part.PERSON):
         return None
     return [
         RegisteredParent(

@@ -108,13 +108,13 @@ async def on_behalf_of(parent: strawberry.Parent[Mandate], info: In) -> Person |
 async def _known(info: In, parent: Mandate, field: Coordinate, subject: PersonId | None) -> Person | None:
     context = context_of(info)
     held, register = context.hands[parent.ref], context.hands[parent.ref].register
-    if held.withholds(field, Part.PERSON):
+    if field in held.withheld_of(Part.PERSON):
         return None
     if subject is not None and subject not in register.persons and parent.role is MandateRole.PROXY:
         register = await context.register(subject, parent.purpose.name, held.record)
         if register.persons[subject].protected:
             return None
-    if subject is None or subject not in register.persons or held.withholds(PERSON_ID, Part.HOLDER):
+    if subject is None or subject not in register.persons or PERSON_ID in held.withheld_of(Part.HOLDER):
         return None
     return context.person(subject, register, held.shown.allowed(Part.HOLDER), held.case_id)
 

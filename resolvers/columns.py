@@ -1,88 +1,122 @@
-"""What a projected part of an answer told, read by column.
+"""What a projected part of an answer told, as the projection noted it on its way.
 
-One `Columns` stands for one selection on one type. It looks at all objects of that selection together: a field that
-is never null is disclosed wherever there is an object, and only the others are looked at value by value.
+One `Columns` stands for one selection on one type. A projection (resolvers/execution.py) notes each place where it met
+nothing, by number, and each list of objects. A field of which no null was noted is disclosed wherever there is an
+object, so that nobody has to look at the objects once more.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from schema.scalars import Coordinate
 
 
-@dataclass(slots=True)
-class Told:
-    """What a group of objects told: coordinates, and by type the keys of its records."""
+class Told(NamedTuple):
+    """What a group of objects told of which coordinates."""
 
-    disclosed: set[Coordinate] = field(default_factory=set)
-    null: set[Coordinate] = field(default_factory=set)
-    empty: set[Coordinate] = field(default_factory=set)
-    failed: set[Coordinate] = field(default_factory=set)
-    records: dict[str, set[str]] = field(default_factory=dict)
-
-    @property
-    def coordinates(self) -> set[Coordinate]:
-        """All of them."""
-        return self.disclosed | self.null | self.empty | self.failed
+    disclosed: set[Coordinate]
+    null: set[Coordinate]
+    empty: set[Coordinate]
+    failed: set[Coordinate]
 
 
 @dataclass(frozen=True, slots=True)
-class Below:
-    """A field that leads to other objects of the projection."""
+class Open:
+    """A field that may be null or a list, with the numbers under which a null and an empty list are noted."""
 
-    key: str
-    attribute: str
-    columns: "Columns"
+    coordinate: Coordinate
+    null: int
+    empty: int
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """See the module. `record` is the attribute that tells records of the type from each other, if it has records."""
+    """See the module. `record` is the attribute that tells records of the type from each other, if it has records.
+
+    `lists` is where lists of the objects are noted, None where they come one by one; `absent` the number of a null in
+    place of one.
+    """
 
     type_name: str
     record: str | None
     sure: frozenset[Coordinate]
-    open: tuple[tuple[str, Coordinate], ...]
-    below: tuple[Below, ...]
-    keyed: bool
-    """Whether there are records here or below, so that the objects behind the answer are needed."""
-
-    def look(self, items: Sequence[Mapping[str, Any]], sources: Sequence[Any], told: Told, *, answered: bool) -> None:
-        """Add what the objects told; `sources` are those they were made from, in the same order."""
-        if not items:
-            return
-        if self.record is not None:
-            answered = True
-            keys = set(map(attrgetter(self.record), sources))
-            told.records.setdefault(self.type_name, set()).update(str(getattr(key, "name", key)) for key in keys)
-        told.disclosed |= self.sure
-        missing = told.null if answered else told.failed
-        for key, coordinate in self.open:
-            values = [item[key] for item in items]
-            if None in values:
-                missing.add(coordinate)
-            if [] in values:
-                told.empty.add(coordinate)
-            if any(value is not None and value != [] for value in values):
-                told.disclosed.add(coordinate)
-        for each in self.below:
-            inner = [item[each.key] for item in items]
-            behind = [getattr(source, each.attribute) for source in sources] if each.columns.keyed else inner
-            each.columns.look(*flat(inner, behind), told, answered=answered)
+    open: tuple[Open, ...]
+    below: tuple["Columns", ...]
+    every: frozenset[Coordinate]
+    """What is told, here and below, when there is something everywhere."""
+    lists: int | None = None
+    absent: int | None = None
 
 
-def flat(items: Sequence[Any], sources: Sequence[Any]) -> tuple[list[Mapping[str, Any]], list[Any]]:
-    """The objects in values and lists of them, without nulls, each with its source."""
-    found: list[Mapping[str, Any]] = []
-    behind: list[Any] = []
-    for item, source in zip(items, sources, strict=True):
-        if item.__class__ is list:
-            inner, sources_ = flat(item, source)
-            found += inner
-            behind += sources_
-        elif item is not None:
-            found.append(item)
-            behind.append(source)
-    return found, behind
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """A value whose whole selection was projected: the schema value it was made from, and what was noted."""
+
+    columns: Columns
+    source: Any
+    nothing: Sequence[int]
+    lists: Sequence[Sequence[Sequence[Any]]]
+
+    def told(self, *, answered: bool) -> Told:
+        """What it told; a null tells that there is nothing only where somebody `answered`, or within a record."""
+        told = Told(set(), set(), set(), set())
+        if self.nothing or self.columns.lists is not None:
+            _look(self.columns, Counter(self.nothing), self.lists, 1, told, answered=answered)
+        else:
+            told.disclosed.update(self.columns.every)
+        return told
+
+    def records(self) -> dict[str, set[str]]:
+        """By type, the keys of the records that were told."""
+        found: dict[str, set[str]] = {}
+        self._name(self.columns, found)
+        return found
+
+    def _name(self, columns: Columns, found: dict[str, set[str]]) -> None:
+        if columns.record is not None:
+            lists = [[self.source]] if columns.lists is None else self.lists[columns.lists]
+            if keys := set(map(attrgetter(columns.record), chain.from_iterable(lists))):
+                names = found.setdefault(columns.type_name, set())
+                names.update([key if key.__class__ is str else record_name(key) for key in keys])
+        for each in columns.below:
+            self._name(each, found)
+
+
+def record_name(key: Any) -> str:
+    """A record's key as the log hears it."""
+    return str(getattr(key, "name", key))
+
+
+def _look(
+    columns: Columns,
+    nothing: Counter[int],
+    lists: Sequence[Sequence[Sequence[Any]]],
+    objects: int,
+    told: Told,
+    *,
+    answered: bool,
+) -> None:
+    """Add what objects told, of which there are as many as places for them, less the nulls."""
+    if columns.lists is not None:
+        objects = sum(map(len, lists[columns.lists]))
+    if columns.absent is not None:
+        objects -= nothing[columns.absent]
+    if not objects:
+        return
+    answered = answered or columns.record is not None
+    told.disclosed.update(columns.sure)
+    missing = told.null if answered else told.failed
+    for each in columns.open:
+        nulls, empty = nothing[each.null], nothing[each.empty]
+        if nulls:
+            missing.add(each.coordinate)
+        if empty:
+            told.empty.add(each.coordinate)
+        if nulls + empty < objects:
+            told.disclosed.add(each.coordinate)
+    for below in columns.below:
+        _look(below, nothing, lists, objects, told, answered=answered)

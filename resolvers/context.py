@@ -93,10 +93,6 @@ class Shown:
             if code is not None:
                 self._refused[read.coordinate, read.part] = (needed.sensitivity, code)
 
-    def withholds(self, coordinate: Coordinate, part: Part) -> bool:
-        """Whether the field may not be shown of this part."""
-        return (coordinate, part) in self._refused
-
     def allowed(self, part: Part) -> frozenset[Coordinate]:
         """The coordinates that may be shown of this part."""
         found = self._allowed.get(part)
@@ -185,9 +181,9 @@ class Hand:
         """Internal id."""
         return self.record.id
 
-    def withholds(self, coordinate: Coordinate, part: Part) -> bool:
-        """Whether the field may not be shown of this part."""
-        return self.shown.withholds(coordinate, part)
+    def withheld_of(self, part: Part) -> frozenset[Coordinate]:
+        """The coordinates that may not be shown of this part."""
+        return self.shown.withheld_of(part)
 
 
 @dataclass(slots=True)
@@ -197,9 +193,9 @@ class Own:
     shown: Shown
     case_id: None = None
 
-    def withholds(self, coordinate: Coordinate, part: Part) -> bool:
-        """Whether the field may not be shown of this part."""
-        return self.shown.withholds(coordinate, part)
+    def withheld_of(self, part: Part) -> frozenset[Coordinate]:
+        """The coordinates that may not be shown of this part."""
+        return self.shown.withheld_of(part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ async def heirs(parent: Parent, info: In) -> list[Heir] | None:
     """Everybody of the rank that counts, with exact shares."""
     context, hand = context_of(info), case.hand(info, parent)
     hidden = hand.shown.withheld_of(Part.HEIR) & context.plan.coordinates(hand.region, Part.HEIR)
-    if hand.succession is None or hand.withholds(HEIRS, Part.PERSON) or any(c.startswith("Heir.") for c in hidden):
+    if hand.succession is None or HEIRS in hand.withheld_of(Part.PERSON) or any(c.startswith("Heir.") for c in hidden):
         return None
     return [_heir(context, hand, share) for share in hand.succession.shares]
 
@@ -73,7 +73,7 @@ case.attach_sections(EstateCase, EstateLand, EstateFinance, EstatePensions, Esta
 async def summary(parent: Parent, info: In) -> EstateSummary | None:
     """Known assets and debts, from the sections this operation asked for."""
     context, hand = context_of(info), case.hand(info, parent)
-    if hand.withholds(SUMMARY, Part.PERSON):
+    if SUMMARY in hand.withheld_of(Part.PERSON):
         return None
     await sections.answers(context, hand)
     found = {agency.name.lower(): await sections.section(context, hand, agency) for agency in sections.SIX}

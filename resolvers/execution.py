@@ -1,17 +1,18 @@
 """The fast way through a selection that only reads what a value already holds.
 
-Where a selection on a concrete type reads nothing but plain attributes (leaf values, other such objects, lists of
-them) and methods that compute a leaf from these, one function is generated that turns the schema value into the part
-of the answer. It is made once for each plan, type and selection, and knows the good case only. At any surprise (a
-null where none may be, a value of another class, something to await, a property that raises) it gives up, and
-graphql-core completes that value: errors, their paths and how nulls spread are graphql-core's own. What a document
-selects is collected by graphql-core too, so that aliases, fragments, merged fields and conditions are its reading.
+Where a selection on a concrete type reads nothing but plain attributes (leaf values, other such objects, lists of them)
+and methods that compute a leaf from these, one function is generated that turns the schema value into the part of the
+answer, and notes on its way what the witness asks (resolvers/columns.py). It is made once for each plan, type and
+selection, and knows the good case only. At any surprise (a null where none may be, a value of another class, something
+to await, a property that raises) it gives up, and graphql-core completes that value: errors, their paths and how nulls
+spread are graphql-core's own. What a document selects is collected by graphql-core too, so that aliases, fragments,
+merged fields and conditions are its reading.
 
 graphql-core calls the methods that are overridden here internal; the tests hold both ways against each other.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum, EnumMeta
@@ -43,8 +44,8 @@ from graphql.pyutils import Path, is_awaitable
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
-from resolvers.columns import Below, Columns
-from resolvers.recording import NOTED, RECORD_KEYS, Projected, RecordingExecutor
+from resolvers.columns import Columns, Open, Projected
+from resolvers.recording import NOTED, RECORD_KEYS, RecordingExecutor
 from schema.scalars import SCALARS, WON_LIMIT, Coordinate, Won
 
 DEFINITION: Final = "strawberry-definition"
@@ -64,9 +65,16 @@ class NotPlain(Exception):
 class Projection:
     """A compiled selection. `tries` goes down with every value it gives up on."""
 
-    project: Callable[[Any], Any]
+    function: Callable[[Any, Callable[[int], None], Sequence[list[Any]]], Any]
     columns: Columns
+    lists: int
     tries: int = TRIES
+
+    def project(self, value: Any) -> tuple[Any, Projected]:
+        """What is answered for the value, with what was noted of it."""
+        nothing: list[int] = []
+        lists: list[list[Any]] = [[] for _ in range(self.lists)]
+        return self.function(value, nothing.append, lists), Projected(self.columns, value, nothing, lists)
 
 
 class Compiling(Protocol):
@@ -103,15 +111,13 @@ class ProjectingExecutor(RecordingExecutor):
             projection = self._projection(return_type, field_details_list)
             if projection is not None:
                 try:
-                    completed = projection.project(result)
+                    completed, projected = projection.project(result)
                 except Exception:  # whatever it is, graphql-core meets it again and says it in its own words
                     projection.tries -= 1
                     self._given_up = path
                 else:
                     projection.tries = TRIES
-                    self.context_value.completed[tuple(path.as_list())] = Projected(
-                        projection.columns, result, completed
-                    )
+                    self.context_value.completed[tuple(path.as_list())] = projected
                     return completed
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
@@ -136,8 +142,8 @@ def compiled(executor: Compiling, type_: GraphQLOutputType, details: FieldDetail
     try:
         if source.defers(details):
             return None
-        expression, columns = source.present(unwrapped(type_)[0], details, "value", "value", root=True)
-        return Projection(source.function(expression), columns)
+        expression, columns = source.present(unwrapped(type_)[0], details, "value", "value", noted=True)
+        return Projection(source.function(expression), columns, source.lists)
     except (NotPlain, SyntaxError, RecursionError, MemoryError):
         return None
 
@@ -148,7 +154,15 @@ class Source:
     def __init__(self, executor: Compiling) -> None:
         self._executor = executor
         self._count = 0
+        self._places = 0
+        self.lists = 0
+        """How many kinds of lists of objects are noted."""
         self.names: dict[str, Any] = {"give_up": _give_up, "listed": _listed}
+
+    def place(self) -> int:
+        """A number under which nothing is noted yet."""
+        self._places += 1
+        return self._places
 
     def constant(self, value: Any) -> str:
         name = self.variable("c")
@@ -169,11 +183,12 @@ class Source:
             for each in details
         )
 
-    def function(self, expression: str) -> Callable[[Any], Any]:
-        """The expression as a function of `value`."""
-        code = compile(f"def project(value):\n    return {expression}\n", "<selection>", "exec")
+    def function(self, expression: str) -> Callable[..., Any]:
+        """The expression as a function of `value`, which notes by `nothing` and in `lists`."""
+        said = f"def project(value, nothing=lambda _: None, lists=()):\n    return {expression}\n"
+        code = compile(said, "<selection>", "exec")
         exec(code, self.names)  # noqa: S102 - of attribute names, which are identifiers, and of names of the schema, quoted
-        made: Callable[[Any], Any] = self.names["project"]
+        made: Callable[..., Any] = self.names["project"]
         return made
 
     def collected(self, type_: GraphQLObjectType, details: FieldDetailsList) -> Iterable[tuple[str, FieldDetailsList]]:
@@ -196,30 +211,35 @@ class Source:
     # `first` is an expression that gives the value and binds it to the variable `value`; it is evaluated before that.
 
     def present(
-        self, type_: GraphQLOutputType, details: FieldDetailsList, first: str, value: str, *, root: bool = False
+        self, type_: GraphQLOutputType, details: FieldDetailsList, first: str, value: str, *, noted: bool = False
     ) -> tuple[str, Columns]:
         """Completing a value that is not null, for a composite type that is not wrapped in non-null."""
         if isinstance(type_, GraphQLList):
-            item = self.variable()
+            item, at = self.variable(), self.lists
+            self.lists += 1
             inner, nullable = unwrapped(type_.of_type)
-            each, columns = self.present(inner, details, item, item, root=root)
-            return self.each(each, item, first, nullable=nullable), columns
+            records = not nullable and get_named_type(inner).name in RECORD_KEYS
+            each, columns = self.present(inner, details, item, item, noted=records)
+            if columns.lists is None:
+                columns = replace(columns, lists=at, absent=self.place() if nullable else None)
+            null = f"nothing({columns.absent})"
+            return self.each(each, item, f"{first}, lists[{at}]", nullable=nullable, null=null), columns
         if isinstance(type_, GraphQLObjectType):
-            return self.object(type_, details, first, value, root=root)
+            return self.object(type_, details, first, value, noted=noted)
         raise NotPlain(type_)
 
     @staticmethod
-    def each(expression: str, item: str, first: str, *, nullable: bool) -> str:
+    def each(expression: str, item: str, first: str, *, nullable: bool, null: str = "None") -> str:
         """A list of what the expression makes of each item."""
         if nullable:
-            expression = f"(None if {item} is None else {expression})"
+            expression = f"({null} if {item} is None else {expression})"
         return f"[{expression} for {item} in listed({first})]"
 
     def object(
-        self, type_: GraphQLObjectType, details: FieldDetailsList, first: str, value: str, *, root: bool
+        self, type_: GraphQLObjectType, details: FieldDetailsList, first: str, value: str, *, noted: bool
     ) -> tuple[str, Columns]:
-        """An object of exactly the type's class. Who stands for somebody's data is noted, so has to be the root."""
-        if not root and type_.name in NOTED and type_.name not in RECORD_KEYS:
+        """An object of exactly the type's class. What is noted itself is the root or a record in a list."""
+        if not noted and type_.name in NOTED:
             raise NotPlain(type_)
         known = self.known(type_, first, value)
         shown, columns = self.fields(type_, details, value)
@@ -236,8 +256,8 @@ class Source:
         """The fields of a known object, as a dictionary."""
         shown: list[str] = []
         sure: set[Coordinate] = set()
-        open_: list[tuple[str, Coordinate]] = []
-        below: list[Below] = []
+        open_: list[Open] = []
+        below: list[Columns] = []
         for key, group in self.collected(type_, details):
             name = group[0].node.name.value
             if name == "__typename":
@@ -246,22 +266,25 @@ class Source:
             definition = self._executor.schema.get_field(type_, name)
             if definition is None:
                 raise NotPlain(name)
-            expression, under = self.field(definition, group, access)
+            at = Open(Coordinate(f"{type_.name}.{name}"), self.place(), self.place())
+            expression, under = self.field(definition, group, access, at)
             shown.append(f"{key!r}: {expression}")
             if under is not None:
-                below.append(Below(key, definition.extensions[DEFINITION].python_name, under))
-            coordinate = Coordinate(f"{type_.name}.{name}")
+                below.append(under)
             inner, nullable = unwrapped(definition.type)
             if not nullable and not isinstance(inner, GraphQLList):
-                sure.add(coordinate)
+                sure.add(at.coordinate)
             else:
-                open_.append((key, coordinate))
-        record = RECORD_KEYS.get(type_.name)
-        keyed = record is not None or any(each.columns.keyed for each in below)
-        columns = Columns(type_.name, record, frozenset(sure), tuple(open_), tuple(below), keyed)
+                open_.append(at)
+        every = sure.union((at.coordinate for at in open_), *(each.every for each in below))
+        columns = Columns(
+            type_.name, RECORD_KEYS.get(type_.name), frozenset(sure), tuple(open_), tuple(below), frozenset(every)
+        )
         return "{" + ", ".join(shown) + "}", columns
 
-    def field(self, definition: GraphQLField, group: FieldDetailsList, access: str) -> tuple[str, Columns | None]:
+    def field(
+        self, definition: GraphQLField, group: FieldDetailsList, access: str, at: Open
+    ) -> tuple[str, Columns | None]:
         """The value of one field of the object `access`, with its columns if it leads to objects."""
         inner, nullable = unwrapped(definition.type)
         read, value = self.read(definition, group, access), self.variable()
@@ -274,7 +297,11 @@ class Source:
                 present, columns = self.present(inner, group, first, value)
             except NotPlain:
                 present = self.absent(inner, first, value, nullable=nullable)
-        return (f"(None if ({value} := {read}) is None else {present})" if nullable else present), columns
+        if isinstance(inner, GraphQLList):
+            present = f"({present} or nothing({at.empty}) or [])"
+        elif columns is not None and nullable:
+            columns = replace(columns, absent=at.null)
+        return (f"(nothing({at.null}) if ({value} := {read}) is None else {present})" if nullable else present), columns
 
     @staticmethod
     def absent(type_: GraphQLOutputType, first: str, value: str, *, nullable: bool) -> str:
@@ -419,7 +446,9 @@ def _give_up() -> Any:
     raise GivenUp
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: Any, noted: list[Any] | None = None) -> Any:
     if value.__class__ is list or value.__class__ is tuple:
+        if noted is not None:
+            noted.append(value)
         return value
     raise GivenUp

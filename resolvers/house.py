@@ -19,7 +19,7 @@ from cases.store import Cases
 from connectors.connector import Connector
 from connectors.registry import Register
 from connectors.roster import Roster
-from schema.disclosure import Agency, Disclosed
+from schema.disclosure import Agency, Disclosed, Sensitivity
 from schema.identifiers import CaseId
 from schema.scalars import Coordinate
 
@@ -86,6 +86,15 @@ class House:
     changes: Changes = field(default_factory=Changes)
     coordinates: dict[Any, frozenset[Coordinate]] = field(default_factory=dict, compare=False, repr=False)
     """Sets that follow from `disclosed`, once somebody has asked for them."""
+
+    def so_sensitive(self, sensitivity: Sensitivity) -> frozenset[Coordinate]:
+        """All coordinates of just this sensitivity."""
+        found = self.coordinates.get(sensitivity)
+        if found is None:
+            found = self.coordinates[sensitivity] = frozenset(
+                coordinate for coordinate, said in self.disclosed.items() if said.sensitivity is sensitivity
+            )
+        return found
 
     def sealed(self, body: bytes, name: str) -> bytes:
         """An agency's answer as our store keeps it."""

@@ -47,6 +47,7 @@ from schema.scalars import Coordinate
 WHOLE = "whole"
 """Where a plan keeps its operation compiled."""
 SUMMARY = Coordinate("EstateCase.summary")
+GREATEST_FIRST = sorted(Sensitivity, reverse=True)
 ROLES = {Part.PERSON: {CaseKind.ESTATE: "deceased", CaseKind.BIRTH: "child"}}
 """The words of the access log for the case's person; other parts are called by their own value."""
 
@@ -521,9 +522,9 @@ def _task(context: Context, person: PersonId | None, regions: Collection[Region]
 
 
 def _greatest(context: Context, coordinates: Iterable[Coordinate]) -> str | None:
-    found = {context.house.disclosed[c].sensitivity for c in coordinates if c in context.house.disclosed}
-    greatest: Sensitivity | None = max(found, default=None)
-    return greatest.name if greatest else None
+    return next(
+        (each.name for each in GREATEST_FIRST if not context.house.so_sensitive(each).isdisjoint(coordinates)), None
+    )
 
 
 # ---------------------------------------------------------------- errors and receipts

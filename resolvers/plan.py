@@ -8,7 +8,6 @@ matter: two ways to one region are one region.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -33,11 +32,12 @@ from graphql.language.ast import BooleanValueNode, ConstDirectiveNode, Directive
 
 from auth.policy import About, Need
 from resolvers.documents import Document
+from schema.choice import Choice
 from schema.disclosure import INHERITS, Agency, Disclosed
 from schema.scalars import Coordinate
 
 
-class Region(Enum):
+class Region(Choice):
     """Where in the graph: what gives the reason to read."""
 
     ESTATE = "EstateCase"
@@ -49,10 +49,8 @@ class Region(Enum):
     MANDATE = "MandatePayload"
     UPDATE = "CaseUpdate"
 
-    __hash__ = object.__hash__  # as Agency
 
-
-class Part(Enum):
+class Part(Choice):
     """Whose datum, seen from the region. Values are the words of the access log."""
 
     PERSON = "person"
@@ -60,8 +58,6 @@ class Part(Enum):
     PARENT = "parent"
     HOLDER = "holder"
     SELF = "self"
-
-    __hash__ = object.__hash__  # as Agency
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +79,8 @@ class Collected:
     coordinate: Coordinate
     type: GraphQLNamedType
     nodes: tuple[FieldNode, ...]
+    leads_on: bool
+    """Whether it leads to objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +233,7 @@ class Fields:
         if field is None:
             raise LookupError(f"{parent.name}.{name}")  # a validated document has no such field
         type_ = get_named_type(field.type)
-        return Collected(name, Coordinate(f"{parent.name}.{name}"), type_, nodes)
+        return Collected(name, Coordinate(f"{parent.name}.{name}"), type_, nodes, is_composite_type(type_))
 
     def _flat(self, parent: GraphQLObjectType, selections: SelectionSetNode, seen: set[str]) -> Iterator[FieldNode]:
         for node in selections.selections:
@@ -343,7 +341,7 @@ class Plans:
                 continue
             shared = parent.name in INHERITS
             disclosed = inherited if shared else self._disclosed.get(each.coordinate)
-            leaf = not is_composite_type(each.type)
+            leaf = not each.leads_on
             if region is not None and part is not None:
                 reads.setdefault(region, set()).add(Read(each.coordinate, part, disclosed, leaf, shared))
             inner_part = moved(each.coordinate, part) if part else None

@@ -4,7 +4,6 @@ Only the objects that decide whose datum a leaf is, and the records that are cou
 answer. Nothing is done per leaf.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLResolveInfo
@@ -12,7 +11,7 @@ from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from resolvers.columns import Columns
+from resolvers.columns import Projected
 from resolvers.plan import LOG_TYPES
 
 RECORD_KEYS = {
@@ -39,15 +38,6 @@ RECORD_KEYS = {
 """Types whose objects are records of an agency, with what tells one from another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Projected:
-    """A value whose whole selection was projected: the schema value it was made from, and what is answered."""
-
-    columns: Columns
-    source: Any
-    answered: Any
-
-
 Completed = dict[tuple[str | int, ...], tuple[str, Any] | Projected]
 """Path in the answer to the object's type and the object itself, or to what was projected there as a whole."""
 
@@ -63,6 +53,8 @@ NOTED = frozenset(
         *RECORD_KEYS,
     }
 )
+STANDING = NOTED - RECORD_KEYS.keys()
+"""Types whose objects stand for somebody, or for a case or an agency's section: each is looked at by itself."""
 
 
 class RecordingExecutor(StrawberryGraphQLCoreExecutionContext):

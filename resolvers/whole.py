@@ -32,16 +32,20 @@ from graphql.execution.collect_fields import FieldDetails, FieldDetailsList
 from graphql.execution.values import VariableValues, get_argument_values
 from strawberry.types.field import StrawberryField
 
+from resolvers.columns import Open
 from resolvers.context import Context
 from resolvers.execution import DEFINITION, TRIES, Compiling, GivenUp, NotPlain, Projection, Source, compiled, unwrapped
 from resolvers.plan import Collected, Plan, Region
-from resolvers.recording import NOTED, RECORD_KEYS, Completed, Projected
+from resolvers.recording import NOTED, RECORD_KEYS, Completed
 from resolvers.sections import SIX
 from schema.disclosure import Agency
+from schema.scalars import Coordinate
 
 ROOTS: Final = frozenset({"estateCase", "birthCase"})
 """Ways into the graph that neither change nor record anything when they are gone twice."""
 SECTIONS: Final = {agency.name.lower(): agency for agency in SIX}
+NOBODY_ASKS: Final = Open(Coordinate(""), 0, 0)
+"""Of the leaves that are read off one object: the witness reads these off the answer itself."""
 CASES: Final = frozenset({Region.ESTATE.value, Region.BIRTH.value})
 
 
@@ -59,6 +63,11 @@ class Operation:
     context: Context
     variables: VariableValues
     completed: Completed = field(default_factory=dict)
+
+    def projected(self, projection: Projection, value: Any, path: "Path") -> Any:
+        """What a projection makes of a value."""
+        answered, self.completed[path] = projection.project(value)
+        return answered
 
     @property
     def info(self) -> Info:
@@ -97,9 +106,7 @@ class Step:
             return None
         if not isinstance(self.inner, Projection):
             return self.inner(value)  # type: ignore[operator]
-        projected = self.inner.project(value)
-        operation.completed[*path, self.key] = Projected(self.inner.columns, value, projected)
-        return projected
+        return operation.projected(self.inner, value, (*path, self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +138,16 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Walks:
-    """A list of such objects, none of them null."""
+    """A list of such objects, or of others that stand for somebody; none of them null."""
 
-    each: Walk
+    each: Walk | Projection
 
     async def answered(self, values: Any, path: Path, operation: Operation) -> list[Any]:
         """The list as it is answered."""
         if values.__class__ is not list:
             raise GivenUp
+        if isinstance(self.each, Projection):
+            return [operation.projected(self.each, value, (*path, at)) for at, value in enumerate(values)]
         return [await self.each.answered(value, (*path, at), operation) for at, value in enumerate(values)]
 
 
@@ -235,9 +244,9 @@ def _inner(
     if isinstance(type_, GraphQLObjectType) and type_.name not in RECORD_KEYS:
         return _walk(executor, type_, details)
     if isinstance(type_, GraphQLList) and isinstance(type_.of_type, GraphQLNonNull):
-        walk = _inner(executor, type_.of_type.of_type, details)
-        if isinstance(walk, Walk):
-            return Walks(walk)
+        each = _inner(executor, type_.of_type.of_type, details)
+        if isinstance(each, Walk | Projection):
+            return Walks(each)
     raise NotPlain(type_)
 
 
@@ -271,7 +280,7 @@ def _leaf(source: Source, definition: GraphQLField, group: FieldDetailsList) -> 
     if not is_leaf_type(unwrapped(definition.type)[0]):
         return None
     try:
-        return source.field(definition, group, "value")[0]
+        return source.field(definition, group, "value", NOBODY_ASKS)[0]
     except NotPlain:
         return None
 

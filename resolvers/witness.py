@@ -4,21 +4,18 @@ A leaf that is not null was *disclosed*. A null or an empty list at a place that
 is nothing: *null*. A null where an agency did not answer is *failed*, and one that the ruling took out is *withheld*.
 A withheld coordinate with a value is a defect of ours: `Leak`, and nothing is sent.
 
-What was projected (resolvers/execution.py) is read by column, not leaf by leaf.
+What was projected (resolvers/execution.py) is not looked at again: what it told was noted on the way.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from graphql import GraphQLObjectType, is_composite_type
-
-from resolvers.columns import Columns, Told, flat
+from resolvers.columns import Projected, record_name
 from resolvers.plan import LOG_TYPES, Collected, Part, Plan, Region, entered, moved
-from resolvers.recording import NOTED, RECORD_KEYS, Completed, Projected
+from resolvers.recording import RECORD_KEYS, STANDING, Completed
 from schema.answer import AnswerStatus
-from schema.disclosure import INHERITS
 from schema.identifiers import CaseId, PersonId
 from schema.scalars import Coordinate
 
@@ -33,12 +30,11 @@ class Ruled(Protocol):
     @property
     def case_id(self) -> CaseId | None: ...
 
-    def withholds(self, coordinate: Coordinate, part: Part) -> bool: ...
+    def withheld_of(self, part: Part) -> frozenset[Coordinate]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One person within one region of one case: an entry's worth."""
+class Subject(NamedTuple):
+    """One person within one region of one case: an entry's worth. A tuple, since what was seen is found by it."""
 
     person: PersonId
     region: Region
@@ -65,8 +61,7 @@ OWN = frozenset({"Viewer", *LOG_TYPES})
 """Types that are about the person at hand, or else the viewer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     subject: Subject | None
     ruled: Ruled | None
     answered: bool
@@ -87,39 +82,28 @@ class Witness:
     def look(self, data: Mapping[str, Any] | None) -> dict[Subject, Seen]:
         """Everything the answer told, by subject."""
         if data is not None:
-            self._object(
-                data, self._plan.root, self._plan.fields.of_root(self._plan), (), _Place(None, None, answered=True)
-            )
+            self._object(data, self._plan.fields.of_root(self._plan), (), _Place(None, None, answered=True))
         return self.seen
 
     def _object(
-        self,
-        data: Mapping[str, Any],
-        type_: GraphQLObjectType,
-        fields: Mapping[str, Collected],
-        path: tuple[str | int, ...],
-        place: _Place,
+        self, data: Mapping[str, Any], fields: Mapping[str, Collected], path: tuple[str | int, ...], place: _Place
     ) -> None:
         for key, collected in fields.items():
             if not collected.name.startswith("__") and key in data:
-                self._value(data[key], type_, collected, (*path, key), place)
+                self._value(data[key], collected, (*path, key), place)
 
-    def _value(
-        self, value: Any, parent: GraphQLObjectType, field_: Collected, path: tuple[str | int, ...], place: _Place
-    ) -> None:
+    def _value(self, value: Any, field_: Collected, path: tuple[str | int, ...], place: _Place) -> None:
         subject, ruled = place.subject, place.ruled
         if subject is not None:
             seen = self.seen[subject]
-            withheld = (
-                ruled is not None and parent.name not in INHERITS and ruled.withholds(field_.coordinate, subject.part)
-            )
+            withheld = ruled is not None and field_.coordinate in ruled.withheld_of(subject.part)
             if value is None:
                 (seen.withheld if withheld else seen.null if place.answered else seen.failed).add(field_.coordinate)
                 return
             if withheld:
                 raise Leak(field_.coordinate)
             (seen.null if value == [] else seen.disclosed).add(field_.coordinate)
-        if value is not None and is_composite_type(field_.type):
+        if value is not None and field_.leads_on:
             self._composite(value, field_, path, place)
 
     def _composite(self, value: Any, field_: Collected, path: tuple[str | int, ...], place: _Place) -> None:
@@ -137,42 +121,29 @@ class Witness:
         inner = self._place(type_.name, field_.coordinate, noted[1] if noted else None, place)
         if inner.subject is not None and noted is not None and type_.name in RECORD_KEYS:
             key = getattr(noted[1], RECORD_KEYS[type_.name])
-            self.seen[inner.subject].records[type_.name].add(str(getattr(key, "name", key)))
-        self._object(value, type_, self._plan.fields.of(type_, field_.nodes), path, inner)
+            self.seen[inner.subject].records[type_.name].add(record_name(key))
+        self._object(value, self._plan.fields.of(type_, field_.nodes), path, inner)
 
-    def _projected(self, field_: Collected, noted: Projected, place: _Place) -> None:
-        """All that was projected at one place; objects that stand for somebody are looked at one by one."""
-        columns = noted.columns
-        items, sources = flat([noted.answered], [noted.source])
-        if columns.record is not None or columns.type_name not in NOTED:
-            self._told(columns, items, sources, place)
-            return
-        for item, source in zip(items, sources, strict=True):
-            self._told(columns, [item], [source], self._place(columns.type_name, field_.coordinate, source, place))
-
-    def _told(
-        self, columns: Columns, items: Sequence[Mapping[str, Any]], sources: Sequence[Any], place: _Place
-    ) -> None:
+    def _projected(self, field_: Collected, projected: Projected, place: _Place) -> None:
+        """All that was projected at one place."""
+        if projected.columns.type_name in STANDING:
+            place = self._place(projected.columns.type_name, field_.coordinate, projected.source, place)
         subject, ruled = place.subject, place.ruled
-        if subject is None or not items:
+        if subject is None:
             return
-        told = Told()
-        columns.look(items, sources, told, answered=place.answered)
-        if not (told.coordinates or told.records):
+        told = projected.told(answered=place.answered)
+        records = projected.records()
+        if not (any(told) or records):
             return
-        withheld: set[Coordinate] = set()
-        if ruled is not None:
-            for coordinate in told.coordinates:
-                if coordinate.partition(".")[0] not in INHERITS and ruled.withholds(coordinate, subject.part):
-                    withheld.add(coordinate)
-            for coordinate in withheld & (told.disclosed | told.empty):
-                raise Leak(coordinate)
+        withheld = ruled.withheld_of(subject.part) if ruled is not None else frozenset()
+        if leaked := withheld & (told.disclosed | told.empty):
+            raise Leak(min(leaked))
         seen = self.seen[subject]
         seen.disclosed |= told.disclosed
         seen.null |= (told.null - withheld) | told.empty
         seen.failed |= told.failed - withheld
-        seen.withheld |= withheld
-        for type_name, keys in told.records.items():
+        seen.withheld |= withheld & (told.null | told.failed)
+        for type_name, keys in records.items():
             seen.records[type_name] |= keys
 
     def _place(self, type_name: str, via: Coordinate, source: Any, place: _Place) -> _Place:

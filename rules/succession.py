@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
-from graphlib import TopologicalSorter
 from itertools import count
 
 from schema.identifiers import PersonId
@@ -29,6 +28,7 @@ LONGEST_PREGNANCY = timedelta(days=300)
 
 SUBSTITUTED = frozenset({1, 3})
 """Ranks in which the line of a dead or excluded heir takes their place (1001)."""
+NOTHING = Fraction(0)
 INHERITING = frozenset({HeirStanding.ENTITLED, HeirStanding.LIMITED_ACCEPTANCE})
 RELATIONS = {
     (0, 0): Relation.SELF,
@@ -77,11 +77,13 @@ class Family:
     opened_on: date
     kin: Mapping[PersonId, Kin]
     line: Mapping[PersonId, int] = field(init=False, compare=False, repr=False)
-    """The deceased and their ancestors, with the generations to each: every kinship is counted from here."""
+    """The deceased and their ancestors, with the generations to each."""
+    paths: Mapping[PersonId, tuple[int, int]] = field(init=False, compare=False, repr=False)
+    """Generations up from the deceased to the nearest common ancestor and down to each who has one."""
 
     def __post_init__(self) -> None:
-        TopologicalSorter({person.id: person.parents for person in self.kin.values()}).prepare()
-        object.__setattr__(self, "line", _ancestors(self.kin, self.deceased))
+        object.__setattr__(self, "line", _line(self.kin, self.deceased))
+        object.__setattr__(self, "paths", _paths(self.kin, self.line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def heirs(family: Family) -> tuple[HeirShare, ...]:
             if accrues or _anyone(family, degree, rank):
                 places = nearer + _divided(family, rank, Fraction(1), beside, degree)
                 return tuple(sorted(places, key=lambda place: place.relation is not Relation.SPOUSE))
-            nearer += [_place(family, head, rank, Fraction(0), None) for head in degree]
+            nearer += [_place(family, head, rank, NOTHING, None) for head in degree]
         if rank == 2 and spouse is not None and spouse_inherits:
             return (_place(family, spouse, 1, Fraction(1), None),)
     return ()
@@ -130,7 +132,7 @@ def relation_of(family: Family, person: PersonId) -> Relation:
     deceased, kin = _known(family, family.deceased), _known(family, person)
     if deceased.spouse == person:
         return Relation.SPOUSE
-    path = _path(family, person)
+    path = family.paths.get(person)
     if path is None:
         return Relation.OTHER
     up, down = path
@@ -149,7 +151,7 @@ def rank_of(family: Family, person: PersonId) -> int | None:
         return in_succession
     if _known(family, family.deceased).spouse == person:
         return 1
-    path = _path(family, person)
+    path = family.paths.get(person)
     return None if path is None else _rank(path)
 
 
@@ -170,8 +172,9 @@ def _divided(
     spouse_inherits = spouse is not None and _standing(family, spouse) in INHERITING
     part = share / ((3 if spouse_inherits else 0) + 2 * len(inheriting) or 1)
     places = [] if spouse is None else [_place(family, spouse, rank, 3 * part, representing)]
+    twice = 2 * part
     for head in heads:
-        of_line = 2 * part if head.id in inheriting else Fraction(0)
+        of_line = twice if head.id in inheriting else NOTHING
         places.append(_place(family, head, rank, of_line, representing))
         if _is_replaced(family, head, rank):
             widowed, children = _surviving_spouse(family, head), _children(family, head)
@@ -183,7 +186,7 @@ def _place(family: Family, kin: Kin, rank: int, share: Fraction, representing: P
     """The reserved portion is half the share of descendants and spouse, a third of that of ascendants (1112, 1118)."""
     standing = _standing(family, kin)
     if standing not in INHERITING:
-        share, reserved = Fraction(0), None
+        share, reserved = NOTHING, None
     elif rank == 1 or kin.id == family.kin[family.deceased].spouse:
         reserved = share / 2
     elif rank == 2 or (rank == 3 and family.opened_on < SIBLINGS_RESERVED_UNTIL):
@@ -253,7 +256,7 @@ def _degrees(family: Family, rank: int) -> Iterator[list[Kin]]:
         return
     relatives = defaultdict(list)
     for kin in family.kin.values():
-        path = _path(family, kin.id)
+        path = family.paths.get(kin.id)
         if path is not None and _rank(path) == rank and _existed(family, kin):
             relatives[sum(path)].append(kin)
     for _, degree_kin in sorted(relatives.items()):
@@ -274,22 +277,42 @@ def _rank(path: tuple[int, int]) -> int | None:
             return 4 if sum(path) <= 4 else None
 
 
-def _path(family: Family, person: PersonId) -> tuple[int, int] | None:
-    """Generations up from the deceased to the nearest common ancestor and down to the person; None if there is none."""
-    ours, theirs = family.line, _ancestors(family.kin, person)
-    common = ours.keys() & theirs.keys()
-    return min(((ours[a], theirs[a]) for a in common), key=lambda path: (sum(path), path), default=None)
-
-
-def _ancestors(kin: Mapping[PersonId, Kin], person: PersonId) -> dict[PersonId, int]:
+def _line(kin: Mapping[PersonId, Kin], person: PersonId) -> dict[PersonId, int]:
     """The person and all ancestors, with the fewest generations to each."""
     found: dict[PersonId, int] = {}
     generation = {person}
     for distance in count():
+        generation -= found.keys()
         if not generation:
             break
-        found |= dict.fromkeys(generation - found.keys(), distance)
+        found |= dict.fromkeys(generation, distance)
         generation = {parent for child in generation if child in kin for parent in kin[child].parents}
+    return found
+
+
+def _paths(kin: Mapping[PersonId, Kin], line: Mapping[PersonId, int]) -> dict[PersonId, tuple[int, int]]:
+    """The shortest path to everybody, parents before their children; of several the one that goes up less."""
+    children: defaultdict[PersonId, list[PersonId]] = defaultdict(list)
+    waiting: dict[PersonId, int] = {}
+    for each in kin.values():
+        known = each.parents & kin.keys()
+        waiting[each.id] = len(known)
+        for parent in known:
+            children[parent].append(each.id)
+    found = {ancestor: (up, 0) for ancestor, up in line.items()}
+    ready = [person for person, parents in waiting.items() if not parents]
+    for person in ready:
+        ways = [(up, down + 1) for up, down in map(found.__getitem__, kin[person].parents & found.keys())]
+        if person in line:
+            ways.append(found[person])
+        if ways:
+            found[person] = min(ways, key=lambda path: (sum(path), path))
+        for child in children[person]:
+            waiting[child] -= 1
+            if not waiting[child]:
+                ready.append(child)
+    if len(ready) < len(kin):
+        raise ValueError("a cycle: somebody is their own ancestor")
     return found
 
 

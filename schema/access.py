@@ -1,11 +1,11 @@
 """The access log as it is shown: who saw which fields of whom, for what purpose, on what basis. Never the values."""
 
-import enum
 from datetime import datetime
 
 import strawberry
 
 from schema.case import Purpose
+from schema.choice import Choice
 from schema.disclosure import Agency, Sensitivity
 from schema.fields import computed
 from schema.labels import ANOTHERS_CASE, label, label_of
@@ -17,7 +17,7 @@ from schema.viewer import Role
 
 
 @strawberry.enum(description="What was done.")
-class AccessTask(enum.Enum):
+class AccessTask(Choice):
     VIEW = strawberry.enum_value("VIEW", description="Data was read.")
     SEARCH = strawberry.enum_value("SEARCH", description="Somebody was looked up.")
     CREATE = strawberry.enum_value("CREATE", description="Something was opened or filed.")
@@ -27,7 +27,7 @@ class AccessTask(enum.Enum):
 
 
 @strawberry.enum(description="How an access ended.")
-class AccessOutcome(enum.Enum):
+class AccessOutcome(Choice):
     DISCLOSED = strawberry.enum_value("DISCLOSED", description="Everything asked for was shown.")
     PARTIAL = strawberry.enum_value("PARTIAL", description="Some was shown, some withheld or not to be had.")
     REFUSED = strawberry.enum_value("REFUSED", description="Nothing was shown; the viewer was not entitled.")

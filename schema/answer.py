@@ -1,17 +1,17 @@
 """How an agency's reply stands: its state, its source and the moment it holds for. The values are in the sections."""
 
-import enum
 from datetime import date, datetime
 
 import strawberry
 
+from schema.choice import Choice
 from schema.disclosure import Agency
 from schema.fields import computed
 from schema.text import Bilingual, InLanguage, Language
 
 
 @strawberry.enum(description="State of an agency's answer. Only `COMPLETE` and `NONE_HELD` make the picture whole.")
-class AnswerStatus(enum.Enum):
+class AnswerStatus(Choice):
     COMPLETE = strawberry.enum_value("COMPLETE", description="Everything the agency holds is here.")
     PARTIAL = strawberry.enum_value("PARTIAL", description="Some parts are missing; `problems` says which.")
     NONE_HELD = strawberry.enum_value("NONE_HELD", description="The agency says positively that it holds nothing.")
@@ -30,7 +30,7 @@ class AnswerStatus(enum.Enum):
 
 
 @strawberry.enum(description="A fact that an agency may leave open.")
-class KnownFact(enum.Enum):
+class KnownFact(Choice):
     YES = strawberry.enum_value("YES", description="The agency says yes.")
     NO = strawberry.enum_value("NO", description="The agency says no.")
     UNKNOWN = strawberry.enum_value("UNKNOWN", description="The agency did not say. Never show this as no.")

@@ -3,7 +3,6 @@
 Kept by us. Deadlines and their statutes are computed in rules/.
 """
 
-import enum
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import strawberry
 
 from schema.answer import Answer
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.fields import argument, computed, fetched
 from schema.identifiers import CaseId, PersonId
@@ -27,7 +27,7 @@ _IDENTITY = Disclosure(agency=Agency.REGISTRY, sensitivity=Sensitivity.IDENTITY)
 
 
 @strawberry.enum(description="Why the viewer asks. A mandate allows one purpose; the access log records it.")
-class Purpose(enum.Enum):
+class Purpose(Choice):
     ESTATE_DISCOVERY = strawberry.enum_value(
         "ESTATE_DISCOVERY", description="Find out what a deceased person leaves, before accepting or renouncing."
     )
@@ -40,14 +40,14 @@ class Purpose(enum.Enum):
 
 
 @strawberry.enum(description="What a case is about.")
-class CaseKind(enum.Enum):
+class CaseKind(Choice):
     ESTATE = strawberry.enum_value("ESTATE", description="What a deceased person leaves: `EstateCase`.")
     BIRTH = strawberry.enum_value("BIRTH", description="What follows from a birth: `BirthCase`.")
     WELFARE = strawberry.enum_value("WELFARE", description="A welfare application.")
 
 
 @strawberry.enum(description="Where a case stands.")
-class CaseStatus(enum.Enum):
+class CaseStatus(Choice):
     OPENED = strawberry.enum_value("OPENED", description="Opened; no agency was asked yet.")
     COLLECTING = strawberry.enum_value("COLLECTING", description="Agencies have been asked; answers are awaited.")
     PARTIAL = strawberry.enum_value("PARTIAL", description="No answer is awaited, but not every agency has answered.")
@@ -57,7 +57,7 @@ class CaseStatus(enum.Enum):
 
 
 @strawberry.enum(description="What makes somebody entitled to act on a case.")
-class MandateRole(enum.Enum):
+class MandateRole(Choice):
     HEIR = strawberry.enum_value("HEIR", description="Statutory heir (Civil Act 1000-1003).")
     EXECUTOR = strawberry.enum_value("EXECUTOR", description="Executor of a will (Civil Act 1101).")
     ESTATE_ADMINISTRATOR = strawberry.enum_value(
@@ -72,7 +72,7 @@ class MandateRole(enum.Enum):
 
 
 @strawberry.enum(description="Why something is not shown or not done.")
-class RefusalCode(enum.Enum):
+class RefusalCode(Choice):
     NOT_ACCESSIBLE = strawberry.enum_value(
         "NOT_ACCESSIBLE",
         description="Unknown, foreign and protected persons and cases all answer this, byte for byte alike.",
@@ -181,7 +181,7 @@ class Mandate:
 
 
 @strawberry.enum(description="What has to be done by a certain day.")
-class DeadlineCode(enum.Enum):
+class DeadlineCode(Choice):
     ESTATE_INQUIRY = strawberry.enum_value("ESTATE_INQUIRY", description="Ask for the estate inquiry (안심상속).")
     ACCEPTANCE_OR_RENUNCIATION = strawberry.enum_value(
         "ACCEPTANCE_OR_RENUNCIATION", description="Accept with limits, or renounce."

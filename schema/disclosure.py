@@ -3,7 +3,6 @@
 Policies speak of (agency, sensitivity) pairs, never of single fields. Source: the graph's contract.
 """
 
-import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import total_ordering
@@ -13,12 +12,13 @@ import strawberry
 from graphql import GraphQLSchema
 from strawberry.schema_directive import Location
 
+from schema.choice import Choice
 from schema.fields import definitions
 from schema.scalars import Coordinate
 
 
 @strawberry.enum(description="The authority whose data a field is.")
-class Agency(enum.Enum):
+class Agency(Choice):
     REGISTRY = strawberry.enum_value("REGISTRY", description="Family register (가족관계등록부) of the Supreme Court.")
     LAND = strawberry.enum_value("LAND", description="Cadastre and building ledgers (토지대장, 건축물대장).")
     FINANCE = strawberry.enum_value(
@@ -30,16 +30,13 @@ class Agency(enum.Enum):
     VEHICLES = strawberry.enum_value("VEHICLES", description="Vehicle and fishing-boat registers of municipalities.")
     WELFARE = strawberry.enum_value("WELFARE", description="Register of benefits being paid.")
 
-    # Of the member itself: Enum's own hashes its name, and a question looks thousands of them up.
-    __hash__ = object.__hash__
-
 
 @strawberry.enum(
     description="How much a field tells, from least to most. "
     "What must never leave (registration numbers, source keys) is not in the graph at all."
 )
 @total_ordering
-class Sensitivity(enum.Enum):
+class Sensitivity(Choice):
     PRESENCE = strawberry.enum_value(0, description="That an agency holds something.")
     IDENTITY = strawberry.enum_value(1, description="Name, birth date, district.")
     INVENTORY = strawberry.enum_value(
@@ -49,8 +46,6 @@ class Sensitivity(enum.Enum):
     SPECIAL = strawberry.enum_value(
         4, description="Health findings, welfare status, transaction lines, a protected person's address."
     )
-
-    __hash__ = object.__hash__  # as Agency
 
     def __lt__(self, other: "Sensitivity") -> bool:
         return int(self.value) < int(other.value)

@@ -1,10 +1,9 @@
 """The estate case: what a deceased person leaves, from every agency, and what it comes to."""
 
-import enum
-
 import strawberry
 
 from schema.case import Case
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.fields import fetched
 from schema.finance import EstateFinance
@@ -21,7 +20,7 @@ _SUMMARY = Disclosure(agency=Agency.FINANCE, sensitivity=Sensitivity.AMOUNT)
 
 
 @strawberry.enum(description="Whether an estate is worth accepting, as far as is known.")
-class EstateOutlook(enum.Enum):
+class EstateOutlook(Choice):
     ASSETS_EXCEED_DEBTS = strawberry.enum_value("ASSETS_EXCEED_DEBTS", description="More is left than owed.")
     DEBTS_EXCEED_ASSETS = strawberry.enum_value("DEBTS_EXCEED_ASSETS", description="More is owed than left.")
     UNDECIDED = strawberry.enum_value("UNDECIDED", description="Too little is known to tell, or both are equal.")

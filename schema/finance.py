@@ -4,13 +4,13 @@ Held by each institution, asked through the Financial Supervisory Service, which
 Amounts are of the day of the inquiry (`answer.asOf`); interest to the day is the institution's to compute.
 """
 
-import enum
 from datetime import date
 from decimal import Decimal
 
 import strawberry
 
 from schema.answer import Section
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.fields import computed
 from schema.scalars import Won
@@ -70,7 +70,7 @@ class SecurityHolding:
 
 
 @strawberry.enum(description="What the person is in an insurance contract.")
-class InsuredRole(enum.Enum):
+class InsuredRole(Choice):
     POLICYHOLDER = strawberry.enum_value("POLICYHOLDER", description="Made the contract and pays for it.")
     INSURED = strawberry.enum_value("INSURED", description="The risk is theirs.")
     BENEFICIARY = strawberry.enum_value("BENEFICIARY", description="Receives the benefit.")

@@ -1,19 +1,19 @@
 """Findings as they are shown: accesses that want a word of explanation, and how each was judged."""
 
-import enum
 from datetime import datetime
 
 import strawberry
 
 from schema.access import AccessEntry, Actor, PageInfo
 from schema.case import Refusal
+from schema.choice import Choice
 from schema.fields import computed, fetched
 from schema.node import Node
 from schema.text import Bilingual, InLanguage, Language
 
 
 @strawberry.enum(description="Why an access was noticed. A rule asks; it does not judge.")
-class FindingRule(enum.Enum):
+class FindingRule(Choice):
     NO_OPEN_CASE = strawberry.enum_value(
         "NO_OPEN_CASE", description="No case with the person as a party was open, and nothing explains the access."
     )
@@ -46,14 +46,14 @@ class FindingRule(enum.Enum):
 
 
 @strawberry.enum(description="How much it matters.")
-class Severity(enum.Enum):
+class Severity(Choice):
     LOW = strawberry.enum_value("LOW", description="For the next review.")
     MEDIUM = strawberry.enum_value("MEDIUM", description="To be looked at this week.")
     HIGH = strawberry.enum_value("HIGH", description="To be looked at now.")
 
 
 @strawberry.enum(description="Where a finding stands.")
-class FindingState(enum.Enum):
+class FindingState(Choice):
     OPEN = strawberry.enum_value("OPEN", description="Noticed; nobody was asked yet.")
     EXPLANATION_REQUESTED = strawberry.enum_value(
         "EXPLANATION_REQUESTED", description="The official was asked and has not answered."
@@ -64,7 +64,7 @@ class FindingState(enum.Enum):
 
 
 @strawberry.enum(description="How a finding is closed.")
-class FindingVerdict(enum.Enum):
+class FindingVerdict(Choice):
     JUSTIFIED = strawberry.enum_value("JUSTIFIED", description="The access was in order.")
     VIOLATION = strawberry.enum_value("VIOLATION", description="The access was not in order.")
 

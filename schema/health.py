@@ -4,12 +4,12 @@ Held by the National Health Insurance Service, which collects all social-insuran
 death, diagnoses, prescriptions, the identity behind a protected birth.
 """
 
-import enum
 from datetime import date
 
 import strawberry
 
 from schema.answer import Section
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.person import ParentRelation
 from schema.scalars import Won
@@ -21,7 +21,7 @@ _SPECIAL = Disclosure(agency=Agency.HEALTH, sensitivity=Sensitivity.SPECIAL)
 
 
 @strawberry.enum(description="How somebody is insured.")
-class InsuranceKind(enum.Enum):
+class InsuranceKind(Choice):
     EMPLOYEE = strawberry.enum_value("EMPLOYEE", description="Through employment (직장가입자).")
     REGIONAL = strawberry.enum_value("REGIONAL", description="By residence (지역가입자).")
     DEPENDANT = strawberry.enum_value("DEPENDANT", description="With somebody else's insurance (피부양자).")
@@ -40,7 +40,7 @@ class InsuranceEligibility:
 
 
 @strawberry.enum(description="A social insurance whose premiums the service collects.")
-class SocialInsurance(enum.Enum):
+class SocialInsurance(Choice):
     HEALTH = strawberry.enum_value("HEALTH", description="Health insurance (건강보험).")
     LONG_TERM_CARE = strawberry.enum_value("LONG_TERM_CARE", description="Long-term care insurance (장기요양보험).")
     PENSION = strawberry.enum_value("PENSION", description="National pension (국민연금).")
@@ -59,7 +59,7 @@ class SocialPremium:
 
 
 @strawberry.enum(description="What a refund is for.")
-class HealthRefundKind(enum.Enum):
+class HealthRefundKind(Choice):
     COPAY_CAP_EXCESS = strawberry.enum_value(
         "COPAY_CAP_EXCESS", description="Co-payments above the yearly ceiling (본인부담상한액초과금)."
     )
@@ -88,7 +88,7 @@ class EstateHealth(Section):
 
 
 @strawberry.enum(description="A newborn screening.")
-class ScreeningTest(enum.Enum):
+class ScreeningTest(Choice):
     METABOLIC = strawberry.enum_value("METABOLIC", description="Inborn errors of metabolism.")
     HEARING = strawberry.enum_value("HEARING", description="Hearing.")
     CONGENITAL = strawberry.enum_value("CONGENITAL", description="Congenital anomalies.")
@@ -96,7 +96,7 @@ class ScreeningTest(enum.Enum):
 
 
 @strawberry.enum(description="How a screening came out.")
-class ScreeningResult(enum.Enum):
+class ScreeningResult(Choice):
     NORMAL = strawberry.enum_value("NORMAL", description="Nothing found.")
     RECHECK = strawberry.enum_value("RECHECK", description="To be repeated.")
     REFERRED = strawberry.enum_value("REFERRED", description="Sent on to a specialist.")

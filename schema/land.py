@@ -4,13 +4,13 @@ Held by municipalities and the land ministry: cadastre (토지대장, 임야대�
 Encumbrances come from the court's register (등기부). Values are official prices (공시가격), not market prices.
 """
 
-import enum
 from datetime import date
 from decimal import Decimal
 
 import strawberry
 
 from schema.answer import KnownFact, Section
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.person import Fraction
 from schema.scalars import Won
@@ -21,13 +21,13 @@ _AMOUNT = Disclosure(agency=Agency.LAND, sensitivity=Sensitivity.AMOUNT)
 
 
 @strawberry.enum(description="Cadastral book a parcel is entered in.")
-class LandLedger(enum.Enum):
+class LandLedger(Choice):
     LAND = strawberry.enum_value("LAND", description="Land ledger (토지대장).")
     FOREST = strawberry.enum_value("FOREST", description="Forest ledger (임야대장); lot numbers begin with 산.")
 
 
 @strawberry.enum(description="What weighs on land or a building.")
-class EncumbranceKind(enum.Enum):
+class EncumbranceKind(Choice):
     MORTGAGE = strawberry.enum_value("MORTGAGE", description="Mortgage up to a maximum claim (근저당).")
     ATTACHMENT = strawberry.enum_value("ATTACHMENT", description="Attachment (압류).")
     PROVISIONAL_ATTACHMENT = strawberry.enum_value(

@@ -3,7 +3,6 @@
 Held by each scheme. Some say only whether somebody was a member or had a loan; the amounts are then null.
 """
 
-import enum
 from collections.abc import Mapping
 from datetime import date
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import strawberry
 
 from schema.answer import KnownFact, Section
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.fields import computed
 from schema.person import ParentRelation, Relation
@@ -23,7 +23,7 @@ _AMOUNT = Disclosure(agency=Agency.PENSIONS, sensitivity=Sensitivity.AMOUNT)
 
 
 @strawberry.enum(description="A pension or mutual-aid scheme.")
-class PensionScheme(enum.Enum):
+class PensionScheme(Choice):
     NPS = strawberry.enum_value("NPS", description="National pension (국민연금).")
     GEPS = strawberry.enum_value("GEPS", description="Civil servants' pension (공무원연금).")
     TP = strawberry.enum_value("TP", description="Private-school teachers' pension (사학연금).")
@@ -53,7 +53,7 @@ SCHEME_NAMES: Final[Mapping[PensionScheme, Bilingual]] = {
 
 
 @strawberry.enum(description="What survivors may claim from a scheme.")
-class SurvivorBenefitKind(enum.Enum):
+class SurvivorBenefitKind(Choice):
     SURVIVOR_PENSION = strawberry.enum_value("SURVIVOR_PENSION", description="Monthly survivor pension (유족연금).")
     REFUND_LUMP_SUM = strawberry.enum_value("REFUND_LUMP_SUM", description="Refund of contributions (반환일시금).")
     DEATH_LUMP_SUM = strawberry.enum_value("DEATH_LUMP_SUM", description="Lump sum on death (사망일시금).")

@@ -4,11 +4,11 @@ Ranks, shares and reserved portions are statutory (Civil Act 1000-1010, 1112); w
 weighed.
 """
 
-import enum
 from datetime import date
 
 import strawberry
 
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.identifiers import PersonId
 from schema.node import Node
@@ -18,14 +18,14 @@ _IDENTITY = Disclosure(agency=Agency.REGISTRY, sensitivity=Sensitivity.IDENTITY)
 
 
 @strawberry.enum(description="Sex as registered.")
-class Sex(enum.Enum):
+class Sex(Choice):
     FEMALE = strawberry.enum_value("FEMALE", description="Female.")
     MALE = strawberry.enum_value("MALE", description="Male.")
     UNKNOWN = strawberry.enum_value("UNKNOWN", description="Not registered.")
 
 
 @strawberry.enum(description="What somebody is to the case's person.")
-class Relation(enum.Enum):
+class Relation(Choice):
     SPOUSE = strawberry.enum_value("SPOUSE", description="Husband or wife at the time that counts.")
     CHILD = strawberry.enum_value("CHILD", description="Child by birth or adoption.")
     GRANDCHILD = strawberry.enum_value("GRANDCHILD", description="Grandchild or remoter descendant.")
@@ -42,7 +42,7 @@ class Relation(enum.Enum):
 
 
 @strawberry.enum(description="Where an heir stands.")
-class HeirStanding(enum.Enum):
+class HeirStanding(Choice):
     ENTITLED = strawberry.enum_value("ENTITLED", description="Inherits.")
     PREDECEASED = strawberry.enum_value("PREDECEASED", description="Died before; their own heirs may stand in.")
     DISQUALIFIED = strawberry.enum_value(
@@ -55,7 +55,7 @@ class HeirStanding(enum.Enum):
 
 
 @strawberry.enum(description="What a parent is to the child.")
-class ParentRelation(enum.Enum):
+class ParentRelation(Choice):
     MOTHER = strawberry.enum_value("MOTHER", description="Mother.")
     FATHER = strawberry.enum_value("FATHER", description="Father.")
     ADOPTIVE_PARENT = strawberry.enum_value("ADOPTIVE_PARENT", description="Parent by adoption.")

@@ -3,12 +3,12 @@
 Held by the National Tax Service (national) and the municipalities (local).
 """
 
-import enum
 from datetime import date
 
 import strawberry
 
 from schema.answer import Section
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.scalars import Won
 
@@ -18,13 +18,13 @@ _AMOUNT = Disclosure(agency=Agency.TAX, sensitivity=Sensitivity.AMOUNT)
 
 
 @strawberry.enum(description="Who levies a tax.")
-class TaxLevel(enum.Enum):
+class TaxLevel(Choice):
     NATIONAL = strawberry.enum_value("NATIONAL", description="National tax (국세).")
     LOCAL = strawberry.enum_value("LOCAL", description="Local tax (지방세).")
 
 
 @strawberry.enum(description="Where a tax item stands.")
-class TaxState(enum.Enum):
+class TaxState(Choice):
     ARREARS = strawberry.enum_value("ARREARS", description="Overdue (체납).")
     NOT_YET_DUE = strawberry.enum_value("NOT_YET_DUE", description="Assessed, to be paid by `dueOn`.")
     PAID = strawberry.enum_value("PAID", description="Paid.")

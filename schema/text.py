@@ -1,13 +1,14 @@
 """Words for people, in Korean and English."""
 
-import enum
 from typing import Annotated, NamedTuple
 
 import strawberry
 
+from schema.choice import Choice
+
 
 @strawberry.enum(description="Language of a text field.")
-class Language(enum.Enum):
+class Language(Choice):
     KO = strawberry.enum_value("KO", description="Korean.")
     EN = strawberry.enum_value("EN", description="English.")
 

@@ -3,13 +3,13 @@
 Held by municipalities under the Automobile Management Act and the Fishing Vessels Act. Days are Korean calendar days.
 """
 
-import enum
 from datetime import date
 from decimal import Decimal
 
 import strawberry
 
 from schema.answer import KnownFact, Section
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.person import Fraction
 from schema.scalars import Won
@@ -20,7 +20,7 @@ _AMOUNT = Disclosure(agency=Agency.VEHICLES, sensitivity=Sensitivity.AMOUNT)
 
 
 @strawberry.enum(description="Class of a vehicle.")
-class VehicleKind(enum.Enum):
+class VehicleKind(Choice):
     PASSENGER = strawberry.enum_value("PASSENGER", description="Passenger car (승용).")
     VAN = strawberry.enum_value("VAN", description="Van or bus (승합).")
     TRUCK = strawberry.enum_value("TRUCK", description="Truck (화물).")
@@ -29,7 +29,7 @@ class VehicleKind(enum.Enum):
 
 
 @strawberry.enum(description="What a vehicle runs on.")
-class VehicleFuel(enum.Enum):
+class VehicleFuel(Choice):
     GASOLINE = strawberry.enum_value("GASOLINE", description="Gasoline.")
     DIESEL = strawberry.enum_value("DIESEL", description="Diesel.")
     LPG = strawberry.enum_value("LPG", description="Liquefied petroleum gas.")
@@ -39,7 +39,7 @@ class VehicleFuel(enum.Enum):
 
 
 @strawberry.enum(description="What weighs on a vehicle.")
-class VehicleLienKind(enum.Enum):
+class VehicleLienKind(Choice):
     MORTGAGE = strawberry.enum_value("MORTGAGE", description="Mortgage (저당).")
     SEIZURE = strawberry.enum_value("SEIZURE", description="Seizure (압류). The vehicle cannot be transferred before.")
     PROVISIONAL_ATTACHMENT = strawberry.enum_value(

@@ -1,18 +1,18 @@
 """Who is asking, how surely we know it, and what is open to them. From the access token and the family register."""
 
-import enum
 from datetime import date
 
 import strawberry
 
 from schema.case import Case, CaseKind, Refusal
+from schema.choice import Choice
 from schema.disclosure import Agency, Disclosure, Sensitivity
 from schema.fields import argument, fetched
 from schema.person import Person, Relation
 
 
 @strawberry.enum(description="In what capacity somebody asks.")
-class Role(enum.Enum):
+class Role(Choice):
     CITIZEN = strawberry.enum_value("CITIZEN", description="A person in their own matters or by mandate.")
     OFFICIAL = strawberry.enum_value("OFFICIAL", description="A viewer in office.")
     PRIVACY_OFFICER = strawberry.enum_value("PRIVACY_OFFICER", description="Reviews accesses of their own agency.")
@@ -21,7 +21,7 @@ class Role(enum.Enum):
 
 
 @strawberry.enum(description="How surely the viewer is who they say.")
-class Assurance(enum.Enum):
+class Assurance(Choice):
     LOW = strawberry.enum_value("LOW", description="One factor. Opens no case.")
     SUBSTANTIAL = strawberry.enum_value("SUBSTANTIAL", description="Two factors. What is held, without amounts.")
     HIGH = strawberry.enum_value("HIGH", description="Two factors, one bound to hardware. Amounts.")

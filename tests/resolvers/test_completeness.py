@@ -25,6 +25,7 @@ from schema.disclosure import Agency, Sensitivity
 from tests.resolvers.world import (
     BABY,
     CORE,
+    DISCLOSED,
     FATHER,
     HUSBAND,
     NOW,
@@ -146,6 +147,18 @@ async def test_a_summary_alone_says_what_it_says_beside_everything_else(world: W
     assert alone.data is not None
     assert together.data is not None
     assert alone.data["estateCase"]["summary"] == together.data["estateCase"]["summary"]
+
+
+@pytest.mark.parametrize("fields", ["pnu", "pnu assessedValue"])
+async def test_an_entry_says_the_greatest_sensitivity_of_what_it_told(world: World, husbands: str, fields: str) -> None:
+    world.estate[Agency.LAND].full = True
+    reply = await world.ask(
+        f"query ($id: ID!) {{ estateCase(id: $id) {{ number land {{ parcels {{ {fields} }} }} }} }}", {"id": husbands}
+    )
+    (entry,) = await world.entries(reply)
+    told = {DISCLOSED[each].sensitivity for each in (*entry["disclosed"], *entry["null"]) if each in DISCLOSED}
+    assert len(told) > 1
+    assert entry["sensitivity"] == max(told).name
 
 
 async def test_a_summary_counts_as_reading_the_amounts_behind_it(world: World, husbands: str) -> None:

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from connectors.connector import Answered, Asked
-from resolvers import operation, whole
+from resolvers import columns, execution, operation, whole
 from resolvers.context import Shown
 from resolvers.documents import Document
 from resolvers.operation import Graph
@@ -336,7 +336,7 @@ MUTANTS = {
     "nobody knows whose data it is": ("if self.type_name in NOTED:", "if False:"),
     "sections are not waited for": ("await arriving.all()", "pass"),
     "a section that does not fit is left out": ("if self._given_up is not None:", "if False:"),
-    "records are not noted": ("operation.completed[*path, self.key] = Projected", "_ = Projected"),
+    "records are not noted": ("answered, self.completed[path] = ", "answered, _ = "),
     "one place for all of a list": ("(*path, at), operation", "path, operation"),
     "keys as they come": ("{**self.keys, **self.leaves(value)}", "self.leaves(value)"),
     "names instead of aliases": ('leaves.append(f"{key!r}: {leaf}")', 'leaves.append(f"{name!r}: {leaf}")'),
@@ -403,6 +403,54 @@ def no_answer(bureau: FakeAgency) -> Callable[[Asked], Answered[Any]]:
 
 async def test_the_questions_that_find_a_wrong_compiler_find_nothing_in_the_right_one(ways: Ways) -> None:
     assert not await noticed(ways)
+
+
+# ---------------------------------------------------------------- what a projection notes for the log
+
+NOTES: dict[str, tuple[Any, str, str]] = {
+    "a null is not noted": (execution.Source, "nothing({at.null})", "None"),
+    "an empty list is not noted": (execution.Source, "or nothing({at.empty}) or []", "or []"),
+    "nothing counts as something": (columns, "nulls + empty < objects", "True"),
+    "some nulls are all": (columns, "nulls + empty < objects", "not nulls"),
+    "as many below as here": (columns, "objects = sum(map(len, lists[columns.lists]))", "pass"),
+    "a null counts as an object": (columns, "objects -= nothing[columns.absent]", "pass"),
+    "nobody is there and tells": (columns, "if not objects:", "if False:"),
+    "a null of who does not answer tells": (columns, "told.null if answered else told.failed", "told.null"),
+    "a null in a record tells nothing": (columns, "answered = answered or columns.record is not None", "pass"),
+    "everything is told": (columns, "if self.nothing or self.columns.lists is not None:", "if False:"),
+    "records are not named": (columns, "if keys := ", "if [] and "),
+    "records below are not named": (columns, "self._name(each, found)", "pass"),
+}  # fmt: skip
+"""What is wrong, and how it comes about: where, a text there, and what stands there instead."""
+
+
+@pytest.mark.parametrize("wrong", [None, *NOTES])
+async def test_a_projection_that_notes_wrongly_is_noticed(
+    ways: Ways, husbands: str, monkeypatch: pytest.MonkeyPatch, wrong: str | None
+) -> None:
+    if wrong is not None:
+        where, old, new = NOTES[wrong]
+        source = inspect.getsource(where)
+        assert source.count(old) == 1, old
+        home = sys.modules[where.__module__] if isinstance(where, type) else where
+        made = {**vars(home)}
+        exec(source.replace(old, new), made)  # noqa: S102 - our own source, made wrong
+        for module in (execution, whole):
+            for name in ("Source", "Projected"):
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, made.get(name, getattr(module, name)))
+    assert bool(await unlike(ways, husbands)) is (wrong is not None)
+
+
+async def unlike(ways: Ways, husbands: str) -> Any:
+    """Where the ways differ over sections with holes, of agencies that answer and that do not."""
+    for status in (AnswerStatus.COMPLETE, AnswerStatus.PARTIAL):
+        for agency in ways.world.everyone:
+            agency.status = status
+        for text in (EVERYTHING, LAND):
+            if found := await ways.differ(text, {"id": husbands}):
+                return found
+    return None
 
 
 # ---------------------------------------------------------------- what is kept with a plan
