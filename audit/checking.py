@@ -346,7 +346,7 @@ class Checker:
         self._keys: dict[str, PersonKey] = {}
         self._opened_keys: dict[str, bytes] = {}
         self._knows_keys: bool | None = None
-        """Whether all keys were opened before the first part. If not, a stretch's are opened before it."""
+        """Whether all keys were opened before the first part. If not, a part's are opened before it."""
         self._names: dict[int, dict[str, dict[str, bytes]]] = {year: {"viewer": {}, "case": {}} for year in self.years}
         self._minutes: dict[str, Minute] = {}
         self._answered: dict[bytes, str] = {}
