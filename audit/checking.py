@@ -6,10 +6,9 @@ What an order took away (a month, a person's year) is accepted when a leaf says 
 process per core loads this, and all of them together stay small.
 """
 
-import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,7 +18,6 @@ from typing import Any, Literal, Protocol
 from urllib.parse import quote
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -50,16 +48,15 @@ Row = Sequence[Any]
 PART_HEIGHT = 12
 PART_LEAVES = 1 << PART_HEIGHT
 """Leaves are checked in parts of this many, each a complete subtree."""
-CIPHERS_REMEMBERED = 500
-"""How many ciphers a process keeps at a time, 2 kB each: a person's entries lie side by side or far apart."""
+CIPHERS_REMEMBERED = 8
+"""How many ciphers a process keeps at a time, 2 kB each: of more, each new one is made in memory that has left the
+processor's cache. A person's entries lie side by side or far apart."""
 NAMES_REMEMBERED = 5_000
 OPENED_REMEMBERED = 130_000
 """How many keys it keeps opened besides, packed: 0.3 kB each."""
 SELECTIONS_REMEMBERED = 500
 BITMAPS_REMEMBERED = 1000
 ANSWERS_REMEMBERED = 1000
-STRETCH = 512
-"""Leaves asked for at a time. Rows come one by one, each gone before the next: they stay in the processor's cache."""
 ORDER_KINDS = tuple(bytes([kind]) for kind in ORDER_LEAVES)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -118,17 +115,22 @@ class Place:
 
 
 class Rows(Protocol):
-    """One moment of a store, read by plain SQL with $1, $2 for what is passed."""
+    """One moment of a store, read by plain SQL with $1, $2 for what is passed; `failure` where it cannot be read."""
+
+    failure: type[Exception]
 
     def ask(self, sql: str, *passed: object) -> Sequence[Row]: ...
     def each(self, sql: str, *passed: object) -> Iterable[Row]: ...
     def keys(self, ids: Sequence[str]) -> Sequence[Row]: ...
     def has_table(self, name: str) -> bool: ...
+    def go_forward(self) -> None: ...
     def close(self) -> None: ...
 
 
 class SqliteRows:
     """Read-only, in one transaction. Raise Unreadable when there is no database here."""
+
+    failure: type[Exception] = sqlite3.DatabaseError
 
     def __init__(self, path: Path) -> None:
         wal = path.with_name(path.name + "-wal")
@@ -189,47 +191,20 @@ class SqliteRows:
     def has_table(self, name: str) -> bool:
         return bool(self.ask("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1", name))
 
+    def go_forward(self) -> None:
+        """From now on rows are read in their order: few pages are enough, and these stay in the processor's cache."""
+        self.connection.execute("PRAGMA cache_size = -128")
+
     def close(self) -> None:
         self.connection.close()
 
 
-class PostgresRows:
-    """Read-only, in one repeatable-read transaction. Raise Unreadable when the server does not let us in."""
-
-    def __init__(self, server: Mapping[str, Any]) -> None:
-        self._loop = asyncio.Runner()
-        try:
-            self.connection: Any = self._loop.run(asyncpg.connect(**server, timeout=5))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            self._loop.close()
-            raise Unreadable(f"the database server does not let us in ({error})") from error
-        self._loop.run(self.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-
-    def ask(self, sql: str, *passed: object) -> Sequence[Row]:
-        found: Sequence[Row] = self._loop.run(self.connection.fetch(sql, *passed))
-        return found
-
-    def each(self, sql: str, *passed: object) -> Iterator[Row]:
-        cursor = self._loop.run(self._cursor(sql, passed))
-        while found := self._loop.run(cursor.fetch(STRETCH)):
-            yield from found
-
-    async def _cursor(self, sql: str, passed: Sequence[object]) -> Any:
-        return await self.connection.cursor(sql, *passed)
-
-    def keys(self, ids: Sequence[str]) -> Sequence[Row]:
-        return self.ask("SELECT id, year, subject_ref, wrapped FROM person_key WHERE id = ANY($1::text[])", ids)
-
-    def has_table(self, name: str) -> bool:
-        return bool(self.ask("SELECT 1 WHERE to_regclass($1) IS NOT NULL", name))
-
-    def close(self) -> None:
-        self._loop.run(self.connection.close())
-        self._loop.close()
-
-
 def rows_of(place: Place) -> Rows:
-    return PostgresRows(place.server) if place.path is None else SqliteRows(place.path)
+    if place.path is not None:
+        return SqliteRows(place.path)
+    from audit.served import PostgresRows  # noqa: PLC0415 - its driver and its loop are a third of a process
+
+    return PostgresRows(place.server)
 
 
 class WireRecords(msgspec.Struct, gc=False):
@@ -371,7 +346,7 @@ class Checker:
         self._keys: dict[str, PersonKey] = {}
         self._opened_keys: dict[str, bytes] = {}
         self._knows_keys: bool | None = None
-        """Whether all keys were opened before the first part. If not, a stretch's are opened before it."""
+        """Whether all keys were opened before the first part. If not, a part's are opened before it."""
         self._names: dict[int, dict[str, dict[str, bytes]]] = {year: {"viewer": {}, "case": {}} for year in self.years}
         self._minutes: dict[str, Minute] = {}
         self._answered: dict[bytes, str] = {}
@@ -380,8 +355,8 @@ class Checker:
     def part(self, begin: int, end: int, *, hashes: bool = False) -> Part:
         """Check leaves begin to end (excluded). A page that cannot be read is found by reading one leaf at a time."""
         try:
-            row, entries, fault = self._part(begin, end)
-        except (sqlite3.DatabaseError, asyncpg.PostgresError) as error:
+            row, entries, fault = self._part(begin, end, 2 * PART_LEAVES)
+        except self._rows.failure as error:
             return self._torn(begin, end, error)
         return Part(
             begin=begin,
@@ -403,8 +378,8 @@ class Checker:
         reason = f"the store cannot be read here ({error})"
         for at in range(begin, end):
             try:
-                fault = self._stretch(at, at + 1, [], 1)[1]  # not a row further, which may lie on the next page
-            except (sqlite3.DatabaseError, asyncpg.PostgresError):
+                fault = self._part(at, at + 1, 1)[2]  # not a row further, which may lie on the next page
+            except self._rows.failure:
                 fault = Fault(at, reason)
             if fault is not None:
                 return Part(begin, at - begin, b"", b"", (at, fault.reason))
@@ -413,44 +388,35 @@ class Checker:
         while torn - sound > 1:
             middle = (sound + torn) // 2
             try:
-                self._part(begin, middle)
+                self._part(begin, middle, 2 * PART_LEAVES)
                 sound = middle
-            except (sqlite3.DatabaseError, asyncpg.PostgresError):
+            except self._rows.failure:
                 torn = middle
         return Part(begin, 0, b"", b"", (sound, reason))
 
-    def _part(self, begin: int, end: int) -> tuple[list[bytes], int, Fault | None]:
+    def _part(self, begin: int, end: int, limit: int) -> tuple[list[bytes], int, Fault | None]:
         """Hashes of the leaves up to the first fault, how many entries are sound, and the fault."""
         if self._knows_keys is None:
             self._knows_keys = self._open_oldest()
-        hashes: list[bytes] = []
-        sound = 0
-        for first in range(begin, end, STRETCH):
-            more, fault = self._stretch(first, min(end, first + STRETCH), hashes, 2 * STRETCH)
-            sound += more
-            if fault is not None:
-                return hashes, sound, fault
-        return hashes, sound, None
-
-    def _stretch(self, begin: int, end: int, hashes: list[bytes], limit: int) -> tuple[int, Fault | None]:
+            if self._knows_keys:
+                self._rows.go_forward()
         if not self._knows_keys:
             self._open([row[0] for row in self._rows.ask(KEYS_OF, begin, end, limit)])
-        known = len(hashes)
         try:
-            return self._compared(begin, end, hashes, limit, self._rows.each)
+            return self._compared(begin, end, limit, self._rows.each)
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
-        del hashes[known:]
-        return self._compared(begin, end, hashes, limit, self._rows.ask)
+        return self._compared(begin, end, limit, self._rows.ask)
 
     def _compared(
-        self, begin: int, end: int, hashes: list[bytes], limit: int, read: Callable[..., Iterable[Row]]
-    ) -> tuple[int, Fault | None]:
+        self, begin: int, end: int, limit: int, read: Callable[..., Iterable[Row]]
+    ) -> tuple[list[bytes], int, Fault | None]:
         """Each leaf, in order, with the entry or selection it commits to."""
         selections = {row[0]: row for row in read(SELECTIONS, begin, end, limit)}
         entries = iter(read(ENTRIES, begin, end, limit))
         entry, until, sound, sha256, fault = next(entries, None), begin, 0, hashlib.sha256, None
+        hashes: list[bytes] = []
         try:
             for at, (index, data) in zip(range(begin, end), read(LEAVES, begin, end, limit), strict=False):
                 if index != at:
@@ -473,8 +439,8 @@ class Checker:
         # An entry that comes behind its leaf is there twice, or out of place.
         behind = min((row[0] for row in chain([entry], entries) if row is not None and row[0] >= begin), default=end)
         if behind < until:
-            return self._compared(begin, behind, [], limit, read)[0], Fault(behind, UNFOUNDED)
-        return sound, fault
+            return hashes, self._compared(begin, behind, limit, read)[1], Fault(behind, UNFOUNDED)
+        return hashes, sound, fault
 
     def _check_other(self, at: int, data: bytes, entry: Row | None, selections: Mapping[int, Row]) -> int:
         """Whether a leaf is that of an entry that was dropped. Raise Fault unless it is, or that of what needs none."""
@@ -495,7 +461,7 @@ class Checker:
         try:
             for asked, row in enumerate(self._rows.each(KEYS, self._kept), 1):  # noqa: B007 - counted
                 self._secret(*row)
-        except (sqlite3.DatabaseError, asyncpg.PostgresError):
+        except self._rows.failure:
             return False  # whoever needs a key that cannot be read says so
         return asked < self._kept
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -107,7 +106,7 @@ def verify(url: str, master: bytes, evidence: Evidence = NOTHING, *, processes: 
     with closing(rows_of(place)) as rows:
         try:
             return _verdict(_Asked(place, master, evidence, processes or os.cpu_count() or 1), rows)
-        except (sqlite3.DatabaseError, asyncpg.PostgresError) as error:
+        except rows.failure as error:
             raise Unreadable(f"the store cannot be read ({error})") from error
 
 
@@ -291,7 +290,7 @@ def _broken_pages(place: Place) -> list[str]:
         return []
     try:
         with closing(rows_of(place)) as rows:
-            rows.ask("PRAGMA cache_size = -40000")  # indexes are looked into at random
+            rows.ask("PRAGMA cache_size = -60000")  # indexes are looked into at random
             found = [str(row[0]) for row in rows.ask("PRAGMA integrity_check(3)")]
     except (sqlite3.DatabaseError, Unreadable) as error:
         found = [str(error)]

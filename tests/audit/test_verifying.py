@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app import main
 from audit import store
-from audit.checking import Checker, Unreadable, rows_of
+from audit.checking import CIPHERS_REMEMBERED, Checker, Unreadable, rows_of
 from audit.checkpoint import Checkpoint, VerifierKey, origin, signed
 from audit.entry import Access, dropped_month_leaf, entry, erased_key_leaf, uuid7
 from audit.keys import Keys, Vault
@@ -294,7 +294,64 @@ async def test_a_log_of_more_persons_than_keys_are_kept_is_checked_all_the_same(
     assert await asyncio.to_thread(checked) == (9, None)
 
 
+async def test_a_log_of_more_persons_than_ciphers_are_kept_names_the_one_that_was_changed(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    persons = 2 * CIPHERS_REMEMBERED
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        await log.append([access(subject=PersonId(f"person-{at % persons}")) for at in range(3 * persons)])
+    assert await intact(sqlite_url, keys, 3 * persons)
+
+    late = 2 * persons + 5
+    await owner(
+        sqlite_url,
+        f"UPDATE entry SET key = (SELECT o.key FROM entry AS o WHERE o.leaf_index = {late - 1}) "
+        f"WHERE leaf_index = {late}",
+    )
+    verdict = await asyncio.to_thread(verify, sqlite_url, keys.master)
+    assert (verdict.intact, verdict.first_bad) == (False, late)
+
+
+@pytest.mark.parametrize(("kept", "few"), [(100, True), (2, False)])
+async def test_few_pages_are_kept_where_nothing_is_looked_up_at_random(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses, kept: int, few: bool
+) -> None:
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        await log.append([access(subject=PersonId(f"person-{at}")) for at in range(5)])
+
+    with closing(rows_of(_place(sqlite_url))) as rows:
+        before = rows.ask("PRAGMA cache_size")[0][0]
+        epoch = rows.ask("SELECT value FROM meta WHERE name = 'epoch'")[0][0]
+        assert Checker(rows, Vault(keys.master, epoch), kept=kept).part(0, 6).fault is None
+        after = rows.ask("PRAGMA cache_size")[0][0]
+    assert (after > before) == few  # both in kB, below zero
+
+
+async def test_a_process_that_checks_a_file_loads_no_server_and_no_loop() -> None:
+    code = (
+        "import sys, audit.checking\n"
+        "print(*{name.partition('.')[0] for name in sys.modules} & {'asyncio', 'asyncpg', 'sqlalchemy', 'strawberry'})"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+
+    assert (await child.communicate())[0] == b"\n"
+
+
 # ---------------------------------------------------------------- PostgreSQL
+
+
+async def test_a_server_without_the_leaves_is_unreadable(
+    postgres_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    async with AccessLog.open(postgres_url, keys, clock) as log:
+        await log.append([access()])
+    engine = create_async_engine(postgres_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE leaf RENAME TO elsewhere"))
+    await engine.dispose()
+
+    with pytest.raises(Unreadable, match="cannot be read"):
+        await asyncio.to_thread(verify, postgres_url, keys.master)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +361,7 @@ async def test_a_log_of_more_persons_than_keys_are_kept_is_checked_all_the_same(
         ("DELETE FROM entry WHERE leaf_index = 3", 3),
         ("UPDATE leaf SET leaf = overlay(leaf PLACING '\\x00'::bytea FROM 20) WHERE leaf_index = 2", 2),
         ("UPDATE person_key SET wrapped = NULL", 1),
+        ("ALTER TABLE selection RENAME TO elsewhere", 0),
         ("DROP INDEX entry_by_viewer", None),
         ("ALTER TABLE entry DISABLE TRIGGER ALL", None),
         ("ALTER TABLE entry_202603 DISABLE TRIGGER entry_202603_append_only", None),
