@@ -19,6 +19,7 @@ from cases import tables
 from cases.here import Here
 from cases.store import (
     CASE,
+    FILE,
     GIVEN_BESIDE,
     CaseRecord,
     Cases,
@@ -28,6 +29,7 @@ from cases.store import (
     KeyReusedError,
     MandateRecord,
     Request,
+    mandates,
 )
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
@@ -472,7 +474,18 @@ async def test_what_reads_here_reads_on_after_an_error_and_sees_what_others_wrot
 
         case = await opened(cases)
 
-        assert [row.id for row in here.rows(CASE, {"id": case.id})] == [case.id]
+        assert [row[0] for row in here.rows(CASE, {"id": case.id})] == [case.id]
+
+
+async def test_what_reads_here_reads_what_its_thread_would_read(tmp_path: Path) -> None:
+    async with Cases.opened(f"sqlite+aiosqlite:///{tmp_path}/cases.db") as cases:
+        case = await opened(cases)
+        (given,) = await cases.mandates(case.id)
+        here, cases._here = cases._here, None
+        assert here is not None
+
+        for statement, values in ((CASE, {"id": case.id}), (FILE, {"id": case.id}), (mandates(1), {"id0": given.id})):
+            assert here.rows(statement, values) == [list(row) for row in await cases._all(statement, **values)]
 
 
 async def test_a_store_that_cannot_be_opened_starts_no_thread_that_would_outlive_the_loop(
