@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import (
     BindParameter,
@@ -56,8 +57,7 @@ from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId, SectorId
 
 
-@dataclass(frozen=True, slots=True)
-class CaseRecord:
+class CaseRecord(msgspec.Struct, frozen=True):
     """A case as it was opened. `version` grows with every change of an agency's answer."""
 
     id: CaseId
@@ -80,8 +80,7 @@ GIVEN_BESIDE = timedelta(minutes=1)
 """No request lasts longer, and no two clocks of one installation differ by more."""
 
 
-@dataclass(frozen=True, slots=True)
-class MandateRecord:
+class MandateRecord(msgspec.Struct, frozen=True):
     """A viewer's power on a case. A proxy's is given out of that of its giver, and holds no longer than that.
 
     `agencies` and `sensitivity` bound what it reaches; None for no bound of its own.

@@ -8,7 +8,7 @@ our own store, and `read_estate` and `read_birth` make the section of it again w
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -18,6 +18,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.registry import HeaderParameter
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from connectors import guard
 from connectors.connector import Answered, Asked, Connector, Speed, Ticket

@@ -9,11 +9,12 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import aiohttp
+import msgspec
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -52,8 +53,7 @@ class Unreadable(AgencyError):
     """An answer came that cannot be believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireReply:
+class WireReply(msgspec.Struct, frozen=True):
     """What came over the wire, whole and unopened; headers are looked up by their names in lower case."""
 
     status: int
@@ -61,8 +61,10 @@ class WireReply:
     """The media type alone, in lower case, without parameters; empty when none was sent."""
     request_id: str
     """The `X-Request-Id` that was sent, to be found again as an echo in the body."""
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
+
+    __repr__ = object.__repr__  # what an agency said is in no text about it
 
     @property
     def retry_after_s(self) -> int | None:

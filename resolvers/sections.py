@@ -9,12 +9,13 @@ everything or not at all.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from aiodataloader import DataLoader
+from msgspec.structs import replace
 
 from auth.policy import Need
 from connectors import finance
@@ -335,9 +336,13 @@ async def _finance(context: Context, hand: Hand, question: Asked, load: Asking) 
             requested_at=inquiry.opened_at,
             retrieved_at=inquiry.retrieved_at or context.now,
         )
-    question = replace(question, callback_url=house.callback_url if hand.region is Region.ESTATE else None)
-    ticket = Ticket(inquiry.ticket, inquiry.expected_by) if inquiry else None
-    answered = await load(replace(question, ticket=ticket, idempotency=f"{hand.case_id}:{generation}"))
+    question = replace(
+        question,
+        ticket=Ticket(inquiry.ticket, inquiry.expected_by) if inquiry else None,
+        idempotency=f"{hand.case_id}:{generation}",
+        callback_url=house.callback_url if hand.region is Region.ESTATE else None,
+    )
+    answered = await load(question)
     if answered.answer.status is AnswerStatus.EXPIRED and Agency.FINANCE in hand.renewed:
         inquiry, generation = None, generation + 1
         answered = await load(replace(question, ticket=None, idempotency=f"{hand.case_id}:{generation}"))

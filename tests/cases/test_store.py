@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import aiosqlite
 import pytest
+from msgspec.structs import replace as changed
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -164,7 +165,7 @@ async def test_a_repeated_request_does_not_bring_a_revoked_mandate_back(cases: C
 async def test_a_mandate_is_active_within_its_dates(cases: Cases) -> None:
     case = await opened(cases)
     (mandate,) = await cases.mandates(case.id)
-    bounded = replace(mandate, valid_until=NOW + HOUR)
+    bounded = changed(mandate, valid_until=NOW + HOUR)
     assert not bounded.active(NOW - GIVEN_BESIDE - timedelta(microseconds=1))
     assert bounded.active(NOW - GIVEN_BESIDE)
     assert bounded.active(NOW)
