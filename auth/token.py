@@ -6,17 +6,18 @@ bound to a key (`cnf`) is taken with the scheme `DPoP` and a proof only (auth/dp
 only, and that in the sandbox only.
 """
 
-import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+import orjson
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from joserfc.util import urlsafe_b64decode
 
 from auth import dpop
 from auth.keys import ALGORITHMS
@@ -68,8 +69,8 @@ class TokenCheck:
     keys: Keys
     once: dpop.Once
     bearer_allowed: bool
-    _verified: dict[bytes, KeySet] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """By the hash of a token, the keys that its signature verified with: the oldest go first."""
+    _verified: dict[bytes, tuple[str, KeySet]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By the hash of a token, its key's id and the keys that its signature verified with: the oldest go first."""
 
     async def viewer(self, authorization: str | None, now: datetime, shown: dpop.Shown | None = None) -> Viewer:
         """Who the `Authorization` header speaks for; raises `UnauthenticatedError`, which never quotes the token.
@@ -119,37 +120,23 @@ class TokenCheck:
             raise UnauthenticatedError("This token is bound to a key: send it as DPoP, with a proof.")
         if scheme == "DPoP" and thumbprint is None:
             raise UnauthenticatedError("This token is not bound to a key and may not be sent as DPoP.")
-        return replace(viewer, sender_bound=thumbprint is not None), thumbprint
+        return viewer, thumbprint
 
     async def _claims(self, token: str) -> dict[str, Any]:
+        """What a genuine token claims. Header and signature are looked at once for the very keys they verified with."""
         if len(token) > _LONGEST:
             raise UnauthenticatedError("The token is too long.")
+        digest = sha256(token.encode(errors="surrogatepass")).digest()
+        if known := self._verified.get(digest):
+            kid, keys = known
+            if await self.keys(kid) is keys:
+                return _mapping(urlsafe_b64decode(token.split(".")[1].encode()))
         try:
             unverified = jws.extract_compact(token.encode("ascii"))
         except (JoseError, ValueError) as wrong:
             raise UnauthenticatedError("The token is not a signed JWT.") from wrong
-        header = unverified.headers()
-        if not isinstance(header, dict):
-            raise UnauthenticatedError("The token is not a signed JWT.")
-        if _FOREIGN_KEYS & header.keys():
-            raise UnauthenticatedError(
-                "The token's header may not carry a key, a certificate, a URL or critical extensions."
-            )
-        if str(header.get("typ", "")).lower().removeprefix("application/") != "at+jwt":
-            raise UnauthenticatedError("The token's typ must be at+jwt (RFC 9068).")
-        if header.get("alg") not in ALGORITHMS:
-            raise UnauthenticatedError(f"The token's algorithm must be one of {', '.join(ALGORITHMS)}.")
-        kid = header.get("kid")
-        if not isinstance(kid, str) or not kid:
-            raise UnauthenticatedError("The token must name its key (kid).")
-        self._verify(unverified, token, await self.keys(kid))
-        return _mapping(unverified.payload)
-
-    def _verify(self, unverified: jws.CompactSignature, token: str, keys: KeySet) -> None:
-        """Once for the very keys a token verified with; time, audience and proof are looked at every time."""
-        digest = sha256(token.encode("ascii")).digest()
-        if self._verified.get(digest) is keys:
-            return
+        kid = _key_id(unverified.headers())
+        keys = await self.keys(kid)
         try:
             genuine = jws.validate_compact(unverified, keys, list(ALGORITHMS))
         except (JoseError, ValueError):
@@ -158,7 +145,8 @@ class TokenCheck:
             raise UnauthenticatedError("The token's signature does not verify with the issuer's keys.")
         while len(self._verified) >= _REMEMBERED:
             del self._verified[next(iter(self._verified))]
-        self._verified[digest] = keys
+        self._verified[digest] = kid, keys
+        return _mapping(unverified.payload)
 
     def _viewer(self, claims: dict[str, Any], now: datetime) -> Viewer:
         if claims.get("iss") != self.issuer:
@@ -191,13 +179,32 @@ class TokenCheck:
             on_behalf_of=on_behalf_of,
             case=_optional(claims, "case"),
             issued_at=issued,
+            sender_bound="cnf" in claims,
         )
+
+
+def _key_id(header: object) -> str:
+    """Of a header that is one of ours."""
+    if not isinstance(header, dict):
+        raise UnauthenticatedError("The token is not a signed JWT.")
+    if _FOREIGN_KEYS & header.keys():
+        raise UnauthenticatedError(
+            "The token's header may not carry a key, a certificate, a URL or critical extensions."
+        )
+    if str(header.get("typ", "")).lower().removeprefix("application/") != "at+jwt":
+        raise UnauthenticatedError("The token's typ must be at+jwt (RFC 9068).")
+    if header.get("alg") not in ALGORITHMS:
+        raise UnauthenticatedError(f"The token's algorithm must be one of {', '.join(ALGORITHMS)}.")
+    kid = header.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise UnauthenticatedError("The token must name its key (kid).")
+    return kid
 
 
 def _mapping(payload: bytes | None) -> dict[str, Any]:
     try:
-        claims = json.loads(payload or b"")
-    except (ValueError, RecursionError) as wrong:
+        claims = orjson.loads(payload or b"")
+    except ValueError as wrong:
         raise UnauthenticatedError("The token's claims are not JSON.") from wrong
     if not isinstance(claims, dict):
         raise UnauthenticatedError("The token's claims are not an object.")

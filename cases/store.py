@@ -10,13 +10,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import (
+    BindParameter,
     Connection,
     Row,
+    Select,
     and_,
     bindparam,
     event,
@@ -40,7 +44,7 @@ from cases.delays import Delays
 from cases.documents import DocumentStore
 from cases.finding_context import FindingContext
 from cases.findings import FindingStore
-from cases.here import Here
+from cases.here import KEPT, Here
 from cases.monthly_reviews import MonthlyReviews
 from cases.pool import reader, take_none_that_died
 from cases.proofs import Proofs
@@ -53,8 +57,7 @@ from schema.disclosure import Agency, Sensitivity
 from schema.identifiers import CaseId, PersonId, SectorId
 
 
-@dataclass(frozen=True, slots=True)
-class CaseRecord:
+class CaseRecord(msgspec.Struct, frozen=True):
     """A case as it was opened. `version` grows with every change of an agency's answer."""
 
     id: CaseId
@@ -77,8 +80,7 @@ GIVEN_BESIDE = timedelta(minutes=1)
 """No request lasts longer, and no two clocks of one installation differ by more."""
 
 
-@dataclass(frozen=True, slots=True)
-class MandateRecord:
+class MandateRecord(msgspec.Struct, frozen=True):
     """A viewer's power on a case. A proxy's is given out of that of its giver, and holds no longer than that.
 
     `agencies` and `sensitivity` bound what it reaches; None for no bound of its own.
@@ -244,7 +246,7 @@ LATE = Agency.FINANCE
 """The agency that answers later."""
 
 # Every question asks these. Built once: to build one costs ten times what it takes to run it.
-CASE = select(tables.case).where(tables.case.c.id == bindparam("id"))
+CASE = select(tables.case).where(tables.case.c.id == bindparam("id")).execution_options(**{KEPT: True})
 NEWEST = tables.inquiry.alias()
 FILE = (
     select(
@@ -277,9 +279,9 @@ FILE = (
     )
     .where(tables.case.c.id == bindparam("id"))
     .order_by(tables.mandate.c.valid_from, tables.mandate.c.id)
+    .execution_options(**{KEPT: True})
 )
 """One row for each mandate, so that one reading brings a case: on a server each reading is a way there and back."""
-MANDATES = select(tables.mandate).where(tables.mandate.c.id.in_(bindparam("ids", expanding=True)))
 MANDATES_OF = (
     select(tables.mandate)
     .where(tables.mandate.c.case_id == bindparam("case"))
@@ -293,6 +295,13 @@ INQUIRIES = (
     .order_by(tables.inquiry.c.generation)
 )
 STANDINGS = select(tables.standing).where(tables.standing.c.case_id == bindparam("case"))
+
+
+@cache
+def mandates(count: int) -> Select[Any]:
+    """So many mandates, by the parameters `id0`, `id1` and so on."""
+    ids: list[BindParameter[str]] = [bindparam(f"id{n}") for n in range(count)]
+    return select(tables.mandate).where(tables.mandate.c.id.in_(ids)).execution_options(**{KEPT: True})
 
 
 class KeyReusedError(Exception):
@@ -516,15 +525,15 @@ class Cases:
         rows = await self._all(FILE, id=case_id)
         if not rows:
             return None
-        given = [(_mandate(row[_MANDATE]), row.justification) for row in rows if row[_MANDATE][0] is not None]
-        inquiry = rows[0][_INQUIRY]
-        stood = (each.split(":") for each in (rows[0].standings or "").split(",") if each)
+        given = [(_mandate(row[_MANDATE]), row[_INQUIRY.stop]) for row in rows if row[_MANDATE][0] is not None]
+        inquiry, (_, standings, consents) = rows[0][_INQUIRY], rows[0][_INQUIRY.stop :]
+        stood = (each.split(":") for each in (standings or "").split(",") if each)
         return CaseFile(
             record=_case(rows[0][_CASE]),
             mandates=[mandate for mandate, _ in given],
             justifications={mandate.id: said for mandate, said in given if said is not None},
             standings={Agency[agency]: AnswerStatus[status] for agency, status in stood},
-            consents=frozenset(Consent[scope] for scope in (rows[0].consents or "").split(",") if scope),
+            consents=frozenset(Consent[scope] for scope in (consents or "").split(",") if scope),
             inquiry=None if inquiry[0] is None else _inquiry(inquiry),
         )
 
@@ -549,8 +558,8 @@ class Cases:
     async def still_active(self, mandate_ids: Iterable[str], now: datetime) -> bool:
         """Whether every one of these mandates is active, read afresh."""
         wanted = set(mandate_ids)
-        rows = await self._all(MANDATES, ids=list(wanted))
-        return {row.id for row in rows if _mandate(row).active(now)} == wanted
+        rows = await self._all(mandates(len(wanted)), **{f"id{n}": each for n, each in enumerate(wanted)})
+        return {mandate.id for row in rows if (mandate := _mandate(row)).active(now)} == wanted
 
     async def mandate(self, mandate_id: str) -> MandateRecord | None:
         """A mandate by its internal id."""
@@ -863,7 +872,7 @@ class Cases:
 
     async def _all(self, statement: Any, **values: Any) -> Sequence[Row[Any]]:
         if self._here is not None:
-            with suppress(OperationalError):  # busy: wait for it in its thread
+            with suppress(OperationalError, sqlite3.OperationalError):  # busy: wait for it in its thread
                 return self._here.rows(statement, values)
         async with self._reader.connect() as connection:
             return (await connection.execute(statement, values)).all()

@@ -6,10 +6,12 @@ before: it is handed the allowed coordinates and asks the agency for nothing els
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from typing import Generic, TypeVar
+
+import msgspec
 
 from schema.answer import Answer
 from schema.disclosure import Agency
@@ -26,16 +28,14 @@ class Speed(Enum):
     WEEKS = "WEEKS"
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """What an agency that answers later gave us to come back with."""
 
     reference: str
     expected_by: date
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """One question about one person, already decided.
 
     `coordinates` are the fields (``Type.field``) that may be read; `masked` those among them whose value keeps its
@@ -62,8 +62,7 @@ class Asked:
         return not self.coordinates.isdisjoint(coordinates)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered(Generic[Section]):
+class Answered(msgspec.Struct, Generic[Section], frozen=True):
     """What came back about one person: the section (its lists null where not known) and how it went.
 
     `ticket` is to be remembered for the next time; `kept` is the wire body that answered it, for our own store.
@@ -73,8 +72,10 @@ class Answered(Generic[Section]):
     section: Section
     answer: Answer
     ticket: Ticket | None = None
-    kept: bytes | None = field(default=None, repr=False)
+    kept: bytes | None = None
     asked_agency: bool = True
+
+    __repr__ = object.__repr__  # what an agency said is in no text about it
 
 
 Fetch = Callable[[Sequence[Asked]], Awaitable[Sequence[Answered[Section]]]]

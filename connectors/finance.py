@@ -6,10 +6,9 @@ our own store, and `read_estate` and `read_birth` make the section of it again w
 """
 
 import asyncio
-import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -19,12 +18,21 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.registry import HeaderParameter
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from connectors import guard
 from connectors.connector import Answered, Asked, Connector, Speed, Ticket
 from connectors.guard import Desk, Late, Mismatch, NoneHeld, allowed, attempt, settled
 from connectors.jwks import Jwks
-from connectors.transport import BODY_LIMIT, AgencyError, Transport, Unavailable, Unreadable, WireReply
+from connectors.transport import (
+    BODY_LIMIT,
+    AgencyError,
+    Transport,
+    Unavailable,
+    Unreadable,
+    WireReply,
+    random_uuid,
+)
 from schema.answer import Answer, AnswerProblem, AnswerStatus
 from schema.disclosure import Agency
 from schema.finance import (
@@ -411,7 +419,7 @@ class _Visit:
         return inquiry
 
     async def _opened(self, transport: Transport, asked: Asked, deadline: float) -> Ticket:
-        request_id = str(uuid.uuid4())
+        request_id = random_uuid()
         question = {
             "requestId": request_id,
             "personId": self.person,

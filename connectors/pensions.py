@@ -9,7 +9,6 @@ import asyncio
 import base64
 import hashlib
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,7 +21,7 @@ from lxml import etree
 from connectors import guard
 from connectors.connector import Answered, Asked, Connector, Speed
 from connectors.guard import Desk, Late, Mismatch, attempt, settled
-from connectors.transport import AgencyError, Refused, Transport, Unavailable, Unreadable
+from connectors.transport import AgencyError, Refused, Transport, Unavailable, Unreadable, random_uuid
 from schema.answer import Answer, AnswerStatus, KnownFact
 from schema.disclosure import Agency
 from schema.pensions import (
@@ -319,7 +318,7 @@ async def _heard(
     transport: Transport, asked: Asked, operation: str, scheme: PensionScheme, deadline: float
 ) -> tuple[_Reader, datetime, str]:
     """Ask one scheme; give its words, the moment they hold for, and the request's id."""
-    request_id = str(uuid.uuid4())
+    request_id = random_uuid()
     sent = request(operation, scheme, asked.person, request_id, asked.case)
     reply = await transport.request(
         "POST",

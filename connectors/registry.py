@@ -68,8 +68,7 @@ class AppointmentKind(Enum):
     ADMINISTRATOR = "ADMINISTRATOR"
 
 
-@dataclass(frozen=True, slots=True)
-class BirthReport:
+class BirthReport(msgspec.Struct, frozen=True):
     """What only the birth report says: which child of the parents, one of several, born under protection."""
 
     order: int
@@ -77,8 +76,7 @@ class BirthReport:
     under_protection: bool
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class RegisteredPerson:
+class RegisteredPerson(msgspec.Struct, frozen=True):
     """One person's own entries. A protected person has no address here."""
 
     subject: PersonId
@@ -97,9 +95,10 @@ class RegisteredPerson:
     missing_final_on: date | None = None
     """When the declaration of absence became final; None while it can be appealed."""
 
+    __repr__ = object.__repr__  # a person's entries are in no text about them
 
-@dataclass(frozen=True, slots=True)
-class Parentage:
+
+class Parentage(msgspec.Struct, frozen=True):
     """Who is whose parent; `custody` is parental authority (Civil Act 909)."""
 
     parent: PersonId
@@ -108,8 +107,7 @@ class Parentage:
     custody: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Marriage:
+class Marriage(msgspec.Struct, frozen=True):
     """A marriage; `until` is None while it lasts."""
 
     a: PersonId
@@ -119,8 +117,7 @@ class Marriage:
     ended_by: MarriageEnd | None
 
 
-@dataclass(frozen=True, slots=True)
-class Guardianship:
+class Guardianship(msgspec.Struct, frozen=True):
     """What a court order lets a guardian read: these agencies, up to this sensitivity."""
 
     ward: PersonId
@@ -132,8 +129,7 @@ class Guardianship:
     order: str
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(msgspec.Struct, frozen=True):
     """A declaration about one heir of one deceased person."""
 
     deceased: PersonId
@@ -142,8 +138,7 @@ class Declaration:
     on: date
 
 
-@dataclass(frozen=True, slots=True)
-class Appointment:
+class Appointment(msgspec.Struct, frozen=True):
     """Who executes a will or administers an estate, and by what document."""
 
     deceased: PersonId
@@ -153,8 +148,7 @@ class Appointment:
     document: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dispute:
+class Dispute(msgspec.Struct, frozen=True):
     """A dispute about a succession; `closed_on` is None while it is open."""
 
     deceased: PersonId
@@ -162,8 +156,7 @@ class Dispute:
     closed_on: date | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProtectionOrder:
+class ProtectionOrder(msgspec.Struct, frozen=True):
     """Whom an order protects from whom (Domestic Violence Act 29 and 55-2); `until` is None while no end is set."""
 
     protected: PersonId

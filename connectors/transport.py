@@ -5,15 +5,16 @@ counted while they stream. The headers are those of docs/wire/README.md.
 """
 
 import asyncio
+import os
 import re
 import ssl
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import aiohttp
+import msgspec
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -52,8 +53,7 @@ class Unreadable(AgencyError):
     """An answer came that cannot be believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireReply:
+class WireReply(msgspec.Struct, frozen=True):
     """What came over the wire, whole and unopened; headers are looked up by their names in lower case."""
 
     status: int
@@ -61,8 +61,10 @@ class WireReply:
     """The media type alone, in lower case, without parameters; empty when none was sent."""
     request_id: str
     """The `X-Request-Id` that was sent, to be found again as an echo in the body."""
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
+
+    __repr__ = object.__repr__  # what an agency said is in no text about it
 
     @property
     def retry_after_s(self) -> int | None:
@@ -163,7 +165,7 @@ class Transport:
         Raises `Unavailable` and `Unreadable`; a status is not judged here (`guard.facts`).
         """
         url = self._url(path)
-        own = request_id or str(uuid.uuid4())
+        own = request_id or random_uuid()
         sent = {"X-Purpose": purpose, "X-Request-Id": own}
         if case is not None:
             sent["X-Case"] = case
@@ -240,6 +242,13 @@ class Transport:
             max_line_size=HEADER_LIMIT,
             max_field_size=HEADER_LIMIT,
         )
+
+
+def random_uuid() -> str:
+    """A version 4 UUID (RFC 9562 §5.4), spelled without an object of it, which takes four times as long."""
+    drawn = os.urandom(16)
+    digits = drawn.hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[drawn[8] >> 6]}{digits[17:20]}-{digits[20:]}"
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

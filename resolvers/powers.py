@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from msgspec import structs
+
 from auth.power import Power
 from auth.viewer import Viewer
 from cases.store import CaseRecord, MandateRecord
@@ -50,7 +52,7 @@ def joint(mandates: Sequence[MandateRecord], register: FamilyRegister, now: date
             continue
         parts = tuple(given[heir] for heir in sorted(entitled))
         found.append(
-            replace(
+            structs.replace(
                 parts[0],
                 id=f"{JOINT}{parts[0].case_id}/{holder}",
                 on_behalf_of=None,

@@ -9,12 +9,14 @@ everything or not at all.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 from aiodataloader import DataLoader
+from msgspec.structs import replace
 
 from auth.policy import Need
 from connectors import finance
@@ -25,6 +27,7 @@ from resolvers.plan import Part, Region
 from schema.answer import Answer, AnswerProblem, AnswerStatus, KnownFact
 from schema.case import CaseKind, CaseStatus
 from schema.disclosure import Agency
+from schema.identifiers import PersonId
 from schema.scalars import Coordinate
 from schema.text import Bilingual
 
@@ -61,6 +64,13 @@ SUMMARY_READS: frozenset[Coordinate] = frozenset(
     for name in names.split()
 )
 """What a summary is computed from: showing `EstateCase.summary` counts as reading these."""
+
+READING = {
+    (region, agency): frozenset(f"{region.value}.{field}" for field in (agency.name.lower(), *common))
+    for region, common in ((Region.ESTATE, ("answers", "summary")), (Region.BIRTH, ("answers",)))
+    for agency in SIX
+}
+"""The fields of a case by which an agency is asked."""
 
 _LATE = Bilingual(
     "정해진 시간 안에 응답하지 않았습니다.", "The agency did not answer within the time this question has."
@@ -136,11 +146,7 @@ async def status(context: Context, hand: Hand) -> CaseStatus:
 
 def asks(context: Context, hand: Hand, agency: Agency) -> bool:
     """Whether the document reads the agency's section of this kind of case."""
-    coordinates = context.plan.coordinates(hand.region)
-    name = "EstateCase" if hand.region is Region.ESTATE else "BirthCase"
-    return not coordinates.isdisjoint(
-        {f"{name}.{agency.name.lower()}", f"{name}.answers", *({"EstateCase.summary"} if name == "EstateCase" else ())}
-    )
+    return not context.plan.coordinates(hand.region).isdisjoint(READING[hand.region, agency])
 
 
 # ---------------------------------------------------------------- one agency
@@ -257,10 +263,11 @@ def _question(context: Context, hand: Hand, agency: Agency, readable: frozenset[
     def seal(kind: str, reference: str) -> str:  # without the context, which ends with the operation
         return ids.sealed(client, kind, case_id, reference)
 
-    parents = [p.parent for p in hand.register.parentage if p.child == hand.record.subject]
-    household = parents if hand.region is Region.BIRTH and agency is Agency.LAND else []
-    if hand.region is Region.BIRTH and agency is Agency.FINANCE:
-        household = [parent for parent in parents if parent in {context.viewer.person, hand.mandate.on_behalf_of}]
+    household: list[PersonId] = []
+    if hand.region is Region.BIRTH and agency in {Agency.LAND, Agency.FINANCE}:
+        household = [p.parent for p in hand.register.parentage if p.child == hand.record.subject]
+    if agency is Agency.FINANCE:
+        household = [parent for parent in household if parent in {context.viewer.person, hand.mandate.on_behalf_of}]
     return Asked(
         person=context.sector_id(agency, hand.record.subject),
         purpose=hand.mandate.purpose.name,
@@ -280,17 +287,18 @@ def _asking(context: Context, connector: Connector[Any]) -> Asking:
     """How the connector is asked: once for all cases of the operation, and at once where there is only one."""
     loader = context.loaders.get(connector.section)
     if loader is None:
+        if len(context.hands) == 1:
+            return partial(_alone, connector)
 
         async def fetch(questions: list[Asked]) -> list[Answered[Any]]:
             return list(await connector.fetch(questions))
 
-        async def alone(question: Asked) -> Answered[Any]:
-            return (await connector.fetch([question]))[0]
-
-        if len(context.hands) == 1:
-            return alone
         loader = context.loaders[connector.section] = DataLoader(fetch, cache=False)
     return loader.load
+
+
+async def _alone(connector: Connector[Any], question: Asked) -> Answered[Any]:
+    return (await connector.fetch([question]))[0]
 
 
 def blank(
@@ -335,9 +343,13 @@ async def _finance(context: Context, hand: Hand, question: Asked, load: Asking) 
             requested_at=inquiry.opened_at,
             retrieved_at=inquiry.retrieved_at or context.now,
         )
-    question = replace(question, callback_url=house.callback_url if hand.region is Region.ESTATE else None)
-    ticket = Ticket(inquiry.ticket, inquiry.expected_by) if inquiry else None
-    answered = await load(replace(question, ticket=ticket, idempotency=f"{hand.case_id}:{generation}"))
+    question = replace(
+        question,
+        ticket=Ticket(inquiry.ticket, inquiry.expected_by) if inquiry else None,
+        idempotency=f"{hand.case_id}:{generation}",
+        callback_url=house.callback_url if hand.region is Region.ESTATE else None,
+    )
+    answered = await load(question)
     if answered.answer.status is AnswerStatus.EXPIRED and Agency.FINANCE in hand.renewed:
         inquiry, generation = None, generation + 1
         answered = await load(replace(question, ticket=None, idempotency=f"{hand.case_id}:{generation}"))

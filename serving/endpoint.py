@@ -110,6 +110,8 @@ class Endpoint:
         self._page = page
         self._answering: set[asyncio.Task[Reply | AsyncIterator[Reply]]] = set()
         self._streams = 0
+        metrics.in_flight.set_function(lambda: len(self._answering))
+        metrics.streams.set_function(lambda: self._streams)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -236,8 +238,7 @@ class Endpoint:
         task = asyncio.create_task(self._reply_or_incident(kind, asked))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
-        with self._metrics.in_flight.track_inprogress():
-            return await asyncio.shield(task)
+        return await asyncio.shield(task)
 
     async def _reply_or_incident(self, kind: str, asked: Asked) -> Reply | AsyncIterator[Reply]:
         try:
@@ -262,10 +263,9 @@ class Endpoint:
         gone = asyncio.create_task(_disconnect(receive))
         ended = asyncio.create_task(self._drain.wait())
         try:
-            with self._metrics.streams.track_inprogress():
-                async with aclosing(self._events(stream.replies, gone, ended, request_id)) as events:
-                    async for event in events:
-                        await send({"type": "http.response.body", "body": event, "more_body": True})
+            async with aclosing(self._events(stream.replies, gone, ended, request_id)) as events:
+                async for event in events:
+                    await send({"type": "http.response.body", "body": event, "more_body": True})
         finally:
             self._streams -= 1
             gone.cancel()

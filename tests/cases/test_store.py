@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import aiosqlite
 import pytest
+from msgspec.structs import replace as changed
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -19,6 +20,7 @@ from cases import tables
 from cases.here import Here
 from cases.store import (
     CASE,
+    FILE,
     GIVEN_BESIDE,
     CaseRecord,
     Cases,
@@ -28,6 +30,7 @@ from cases.store import (
     KeyReusedError,
     MandateRecord,
     Request,
+    mandates,
 )
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, MandateRole, Purpose
@@ -162,7 +165,7 @@ async def test_a_repeated_request_does_not_bring_a_revoked_mandate_back(cases: C
 async def test_a_mandate_is_active_within_its_dates(cases: Cases) -> None:
     case = await opened(cases)
     (mandate,) = await cases.mandates(case.id)
-    bounded = replace(mandate, valid_until=NOW + HOUR)
+    bounded = changed(mandate, valid_until=NOW + HOUR)
     assert not bounded.active(NOW - GIVEN_BESIDE - timedelta(microseconds=1))
     assert bounded.active(NOW - GIVEN_BESIDE)
     assert bounded.active(NOW)
@@ -472,7 +475,18 @@ async def test_what_reads_here_reads_on_after_an_error_and_sees_what_others_wrot
 
         case = await opened(cases)
 
-        assert [row.id for row in here.rows(CASE, {"id": case.id})] == [case.id]
+        assert [row[0] for row in here.rows(CASE, {"id": case.id})] == [case.id]
+
+
+async def test_what_reads_here_reads_what_its_thread_would_read(tmp_path: Path) -> None:
+    async with Cases.opened(f"sqlite+aiosqlite:///{tmp_path}/cases.db") as cases:
+        case = await opened(cases)
+        (given,) = await cases.mandates(case.id)
+        here, cases._here = cases._here, None
+        assert here is not None
+
+        for statement, values in ((CASE, {"id": case.id}), (FILE, {"id": case.id}), (mandates(1), {"id0": given.id})):
+            assert here.rows(statement, values) == [list(row) for row in await cases._all(statement, **values)]
 
 
 async def test_a_store_that_cannot_be_opened_starts_no_thread_that_would_outlive_the_loop(

@@ -3,7 +3,6 @@ import base64
 import hmac
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey
+from msgspec.structs import replace
 
 from connectors import finance
 from connectors.connector import Answered, Asked, Ticket

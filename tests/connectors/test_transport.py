@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from yarl import URL
 
-from connectors.transport import BODY_LIMIT, Transport, Unavailable, Unreadable
+from connectors.transport import BODY_LIMIT, Transport, Unavailable, Unreadable, random_uuid
 from schema.disclosure import Agency
 from tests.connectors.wire import Reply, Seen, raw_reply, reply_json, request_head, serving, serving_raw
 
@@ -47,6 +47,15 @@ async def test_every_request_names_client_purpose_case_and_a_new_request_id() ->
     assert (one.request_id, two.request_id) == (first.request_id, second.request_id)
     assert one.request_id != two.request_id
     assert uuid.UUID(one.request_id).version == 4
+
+
+def test_a_request_id_is_a_random_uuid_as_everybody_spells_it() -> None:
+    drawn = {random_uuid() for _ in range(100)}
+
+    assert len(drawn) == 100
+    assert {(str(uuid.UUID(each)), uuid.UUID(each).version, uuid.UUID(each).variant) for each in drawn} == {
+        (each, 4, uuid.RFC_4122) for each in drawn
+    }
 
 
 async def test_connections_are_kept_and_cookies_are_not() -> None:

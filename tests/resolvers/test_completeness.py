@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLObjectType, get_named_type
+from msgspec.structs import replace as changed
 
 from audit.writer import LogUnavailable
 from connectors.registry import Declaration, DeclarationKind, Guardianship
@@ -381,7 +382,7 @@ async def test_a_guardian_reads_what_the_order_names(world: World) -> None:
     assert reply.data is not None
     assert world.contacted == ["BirthFinance"]
     assert "Voucher.balance" not in world.birth[Agency.FINANCE].questions[0].coordinates
-    world.register.appoint(replace(order, until=date(2026, 3, 1)))
+    world.register.appoint(changed(order, until=date(2026, 3, 1)))
     world.forget()
     ended = await world.ask(text, {"id": case}, token=world.token(SON))
     assert (ended.data, world.contacted) == ({"birthCase": None}, [])

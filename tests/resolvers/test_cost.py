@@ -9,11 +9,11 @@ import gc
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from types import FrameType
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as changed
 
 from connectors.connector import Answered, Asked
 from resolvers.context import Context
@@ -39,7 +39,7 @@ def at_hand(agency: FakeAgency, times: int = 1) -> Callable[[Asked], Answered[An
                 if isinstance(value, list):
                     setattr(said.section, name, value * times)
             kept.append(said)
-        return replace(kept[0])
+        return changed(kept[0])
 
     return answers
 

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as changed
 
 from connectors.registry import Declaration, DeclarationKind, Parentage
 from resolvers import authority, powers
@@ -136,7 +137,7 @@ async def test_it_is_there_exactly_while_every_entitled_heir_has_one_in_force(wo
         told = tuple(Declaration(HUSBAND, heir, DeclarationKind.RENUNCIATION, NOW.date()) for heir in renounced)
         as_told = replace(register, declarations=told)
         kept = [
-            replace(each, revoked_at=NOW) if said[each.on_behalf_of or each.holder] == 2 and each.giver else each
+            changed(each, revoked_at=NOW) if said[each.on_behalf_of or each.holder] == 2 and each.giver else each
             for each in mandates
             if not (each.giver and said[each.on_behalf_of or each.holder] == 1)
         ]

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as changed
 
 from connectors.registry import Declaration, DeclarationKind
 from resolvers.operation_types import Reply
@@ -114,7 +115,7 @@ async def test_nothing_is_shown_of_a_case_whose_mandate_ended_before_release(
 
 
 def dies(world: World) -> None:
-    dead = replace(PERSONS[WIFE], death_date=NOW.date())
+    dead = changed(PERSONS[WIFE], death_date=NOW.date())
     world.register.family = replace(world.register.family, persons={**world.register.family.persons, WIFE: dead})
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import pytest
+from msgspec.structs import replace as changed
 
 from auth.policy import Need, Policies, written
 from auth.power import Power
@@ -71,7 +72,7 @@ def drawn(draw: random.Random) -> tuple[FamilyRegister, Drawn, PersonId]:
     family = Drawn()
     mother, father = family.add("mother", 1930, draw.random() < 0.6), family.add("dad", 1928, draw.random() < 0.7)
     me = family.add("gone", 1955, False, mother, father)
-    family.persons[me] = replace(family.persons[me], death_date=DIED)
+    family.persons[me] = changed(family.persons[me], death_date=DIED)
     for number in range(draw.choice([0, 0, 0, 1, 2])):
         child = family.add(f"child{'bc'[number]}", 1985, draw.random() < 0.4, me)
         for grandchild in range(draw.choice([0, 1])):
@@ -165,7 +166,7 @@ DISCOVERY, SETTLEMENT = Purpose.ESTATE_DISCOVERY, Purpose.ESTATE_SETTLEMENT
 def dead(register: FamilyRegister, person: PersonId) -> FamilyRegister:
     return replace(
         register,
-        persons={**register.persons, person: replace(register.persons[person], death_date=NOW.date())},
+        persons={**register.persons, person: changed(register.persons[person], death_date=NOW.date())},
     )
 
 
@@ -181,7 +182,7 @@ EVIDENCE = {
     "an executor's life": (STRANGER, MandateRole.EXECUTOR, SETTLEMENT, APPOINTED, dead(APPOINTED, STRANGER)),
     "an order for a guardian": (
         *(STRANGER, MandateRole.GUARDIAN, Purpose.WARD_ADMINISTRATION, WARD),
-        replace(WARD, guardianships=(replace(ORDER, until=NOW.date()),)),
+        replace(WARD, guardianships=(changed(ORDER, until=NOW.date()),)),
     ),
     "a ward's life": (STRANGER, MandateRole.GUARDIAN, Purpose.WARD_ADMINISTRATION, WARD, dead(WARD, BABY)),
     "parenthood": (WIFE, MandateRole.PARENT, Purpose.BIRTH_BENEFITS, BIRTH, replace(BIRTH, parentage=())),
@@ -221,10 +222,10 @@ def test_no_policy_asks_for_another_age_than_facts_can_tell() -> None:
 
 
 def test_a_declaration_of_absence_opens_a_succession_once_it_is_final(policies: Policies) -> None:
-    absent = replace(FAMILY.persons[HUSBAND], death_date=None, missing_declared_on=DIED)
-    marriage = replace(FAMILY.marriages[0], until=None, ended_by=None)
+    absent = changed(FAMILY.persons[HUSBAND], death_date=None, missing_declared_on=DIED)
+    marriage = changed(FAMILY.marriages[0], until=None, ended_by=None)
     pending = replace(ESTATE, persons={**ESTATE.persons, HUSBAND: absent}, marriages=(marriage,))
-    final = replace(absent, missing_final_on=DIED + timedelta(days=15))
+    final = changed(absent, missing_final_on=DIED + timedelta(days=15))
     opened = replace(pending, persons={**ESTATE.persons, HUSBAND: final})
     assert authority.claims(CaseKind.ESTATE, pending, WIFE) == ()
     found = power(opened, WIFE, MandateRole.HEIR, DISCOVERY)

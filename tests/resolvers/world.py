@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
+from msgspec.structs import replace as changed
 from strawberry.types.base import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
@@ -191,7 +192,7 @@ class FakeRegister:
         self.family = replace(self.family, disputes=(Dispute(deceased, date(2026, 3, 1), None),))
 
     def protect(self, person: PersonId) -> None:
-        hidden = replace(self.family.persons[person], protected=True, address=None)
+        hidden = changed(self.family.persons[person], protected=True, address=None)
         self.family = replace(self.family, persons={**self.family.persons, person: hidden})
 
     def appoint(self, guardianship: Guardianship) -> None:
@@ -290,7 +291,7 @@ def made(type_: type, asked: Asked, seed: str, *, full: bool = False, **told: An
         if not each.init or each.name in values:
             continue
         at = f"{definition.name}.{to_camel_case(each.name)}"
-        allowed = replace(asked, coordinates=asked.coordinates | {at}) if shared else asked
+        allowed = changed(asked, coordinates=asked.coordinates | {at}) if shared else asked
         values[each.name] = holding(hints[each.name], allowed, at, seed, full=full)
     return type_(**values)
 
@@ -326,8 +327,8 @@ class FakeAgency:
         if self.answers is not None:
             return self.answers(question)
         answer = answer_of(self.agency, self.status, question.now)
-        known = question if self.status in KNOWN else replace(question, coordinates=frozenset())
-        leaky = replace(known, coordinates=known.coordinates | self.leaks)
+        known = question if self.status in KNOWN else changed(question, coordinates=frozenset())
+        leaky = changed(known, coordinates=known.coordinates | self.leaks)
         return Answered(made(self.section, leaky, f"{question.person}", full=self.full, answer=answer), answer)
 
 
