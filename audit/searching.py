@@ -135,9 +135,10 @@ class Search:
         return [each for each in found if each.entry.access.organisation == organisation]
 
     async def of_offices(self, after: int, at_most: int = CHUNK) -> tuple[list[Placed], int | None]:
-        """Entries of organisations after a leaf index, in order, and the last index looked at (None: no more).
+        """Entries of organisations after a leaf index, in order, and the last index looked at (None: nothing new).
 
-        An entry that does not hold is left to `onestop log verify`.
+        Where they are fewer than asked for, everything that is there was looked at: whoever goes on from there does not
+        read the entries of persons themselves again. An entry that does not hold is left to `onestop log verify`.
         """
         of_office = select(FACET.c.id).where(FACET.c.id == ENTRY_FACET.c.facet, FACET.c.organisation_ref.is_not(None))
         asked = (
@@ -149,8 +150,9 @@ class Search:
         async with self._engine.connect() as connection:
             years = await store.references(connection, self._vault)
             indexes = (await connection.execute(asked)).scalars().all()
+            last = indexes[-1] if len(indexes) == at_most else await aid.last(connection)
             found = await self._opened(connection, indexes, years, tolerant=True)
-        return found, indexes[-1] if indexes else None
+        return found, last if last > after else None
 
     async def first_since(self, at_us: int) -> int:
         """A leaf index before every entry that was made at this moment or later, and not far before."""

@@ -300,12 +300,12 @@ def key_id(at: int) -> str:
 # ---------------------------------------------------------------- into a store
 
 
-async def fill(url: str, entries: int, coordinates: Mapping[str, Sequence[Coordinate]]) -> None:
+async def fill(url: str, entries: int, coordinates: Mapping[str, Sequence[Coordinate]], master: bytes = MASTER) -> None:
     """Make a log of so many entries where there is none."""
     engine = store.writing_engine(url, 1000, limit_s=None)
     async with engine.connect() as connection:
         async with store.writing(connection):
-            vault = Vault(MASTER, await store.create(connection, START, MASTER))
+            vault = Vault(master, await store.create(connection, START, master))
             await store.new_year(connection, vault, START.year)
         references = (await store.references(connection, vault))[START.year]
         await connection.rollback()

@@ -39,8 +39,10 @@ OUR_NAMES = (
     "onestop, SQLite, DPoP",
     "onestop, PostgreSQL, bearer",
     "onestop, fast path off",
+    "onestop, selections only",
     "onestop, log off",
 )
+WITHOUT = {"onestop, fast path off": "off", "onestop, selections only": "selections"}
 STRAWBERRY = "plain Strawberry"
 TARGETS = {
     "Apollo Gateway": 0.15, "Hive Gateway": 0.3, "GraphQL Yoga": 0.5, STRAWBERRY: 0.25, "Mercurius with JIT": 1.0,
@@ -83,8 +85,8 @@ def started(stack: ExitStack, names: Sequence[str], folder: Path, ports: dict[st
         if "PostgreSQL" in name:
             cases, log = stack.enter_context(servers.postgres())
             env = {"ONESTOP_DATABASE_URL": cases, "ONESTOP_LOG_URL": log}
-        elif "fast path" in name:
-            env = {"ONESTOP_FAST_PATH": "off"}
+        elif name in WITHOUT:
+            env = {"ONESTOP_FAST_PATH": WITHOUT[name]}
         elif "log off" in name:
             env = {"BENCH_LOG": "off"}
         yield stack.enter_context(

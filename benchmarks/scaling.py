@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from auth.ids import SANDBOX_ROOT
 from benchmarks import agencies as plain
-from benchmarks import servers, verify
+from benchmarks import filling, servers
 from benchmarks.gateways import asked, equal_to, numbers, stop_if_noisy
+from benchmarks.log_search import coordinates
 from benchmarks.measuring import Quiet, cpu_s, drawable, loaded, quantile, request, spinning
 from benchmarks.servers import Server
 
@@ -56,12 +57,13 @@ class Bench:
 
     def __init__(self, folder: Path, said: servers.Agencies, world: servers.Sandbox, quiet: Quiet, rounds: int) -> None:
         self.folder, self.said, self.world, self.quiet, self.rounds = folder, said, world, quiet, rounds
+        self.kept = folder
 
     @contextmanager
-    def server(self, name: str, workers: int = 1) -> Iterator[Server]:
+    def server(self, name: str, workers: int = 1, folder: Path | None = None) -> Iterator[Server]:
         """One of ours."""
         with servers.onestop(
-            name, self.world, self.folder, plain.our_question(), self.said.ports, workers=workers
+            name, self.world, folder or self.folder, plain.our_question(), self.said.ports, workers=workers
         ) as server:
             yield server
 
@@ -143,12 +145,12 @@ class Bench:
         master = hashlib.sha256(b"onestop/access-log/1" + SANDBOX_ROOT).digest()  # as serving.program makes it
         for size in sizes:
             name = f"log {size}"
-            data = servers.data_of(self.folder, name)
-            data.mkdir()
-            if size:
+            log = servers.data_of(self.kept, name) / "access-log.db"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            if size and not log.exists():
                 print(f"writing a log of {size:,} entries ...", file=sys.stderr)
-                asyncio.run(verify.build(f"sqlite+aiosqlite:///{data}/access-log.db", size, master))
-            with self.server(name) as server:
+                asyncio.run(filling.fill(f"sqlite+aiosqlite:///{log}", size, coordinates(), master))
+            with self.server(name, folder=self.kept) as server:
                 come_to_rest(server)
                 right = equal_to(server, plain.whole(plain.BASE_LEAVES))
                 yield self.point("log entries", size, server, asked(server), right)
@@ -220,6 +222,7 @@ def main() -> None:
     parser.add_argument(
         "--log", type=numbers, default=[0, 10_000, 100_000, 1_000_000], help="entries; 10000000 takes long"
     )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where filled logs stay, or are taken from")
     curves = ["leaves", "agencies", "persons", "workers", "log"]
     parser.add_argument("--curves", nargs="+", choices=curves, default=curves)
     parser.add_argument("--even-if-noisy", action="store_true")
@@ -235,6 +238,7 @@ def main() -> None:
         quiet = Quiet(pool)
         quiet.listen(20)
         bench = Bench(Path(folder), said, world, quiet, given.rounds)
+        bench.kept = given.keep or Path(folder)
         curve: dict[str, Callable[[], Iterator[Point]]] = {
             "leaves": lambda: bench.by_leaves(given.leaves),
             "agencies": bench.by_agencies,

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -281,7 +281,7 @@ class Context:
         """The family register around a person. Raises OVERLOADED when it does not answer: authority fails closed."""
         loader = self.loaders.get(FamilyRegister)
         if loader is None:
-            loader = self.loaders[FamilyRegister] = DataLoader(self._relatives)
+            loader = self.loaders[FamilyRegister] = DataLoader(partial(_relatives, self.house, self.now))
         found: Answered[FamilyRegister | None] = await loader.load((person, purpose))
         if found.section is None:
             raise self.register_silent(found.answer, person, case)
@@ -314,14 +314,6 @@ class Context:
         except AgencyError as silent:
             self.attempts.append(Attempt(None, None, None))
             raise errors.roster_silent(silent.retry_after_s if isinstance(silent, Unavailable) else None) from silent
-
-    async def _relatives(self, keys: list[tuple[PersonId, str]]) -> list[Answered[FamilyRegister | None]]:
-        if len(keys) == 1:  # nearly always: no task for what is waited for at once
-            return [await self._of_register(*keys[0])]
-        return list(await asyncio.gather(*(self._of_register(*key) for key in keys)))
-
-    async def _of_register(self, person: PersonId, purpose: str) -> Answered[FamilyRegister | None]:
-        return await self.house.registry.relatives(self.sector_id(Agency.REGISTRY, person), Inquiry(purpose, self.now))
 
     # ------------------------------------------------------------ entering
 
@@ -532,6 +524,19 @@ class Context:
     def sector_id(self, agency: Agency, person: PersonId) -> SectorId:
         """What the agency calls the person."""
         return self.house.ids.sector_id(agency, person)
+
+
+async def _relatives(
+    house: House, now: datetime, keys: Sequence[tuple[PersonId, str]]
+) -> list[Answered[FamilyRegister | None]]:
+    """Not a method: a context that is bound in its own loader would wait for the garbage collector to go."""
+
+    async def one(person: PersonId, purpose: str) -> Answered[FamilyRegister | None]:
+        return await house.registry.relatives(house.ids.sector_id(Agency.REGISTRY, person), Inquiry(purpose, now))
+
+    if len(keys) == 1:  # nearly always: no task for what is waited for at once
+        return [await one(*keys[0])]
+    return list(await asyncio.gather(*(one(*key) for key in keys)))
 
 
 def _no_case(sealed: str) -> CaseId:

@@ -27,7 +27,7 @@ from resolvers.context import Attempt, Context, Hand, Review
 from resolvers.documents import Documents
 from resolvers.execution import ProjectingExecutor
 from resolvers.house import House
-from resolvers.operation_types import Asked, Reply
+from resolvers.operation_types import Asked, FastPath, Reply
 from resolvers.plan import Part, Plan, Plans, Region
 from resolvers.recheck import taken_back
 from resolvers.recording import RecordingExecutor
@@ -56,9 +56,11 @@ log = structlog.get_logger()
 class Graph:
     """The engine behind serving: answers operations of one schema for one house."""
 
-    def __init__(self, schema: GraphQLSchema, documents: Documents, house: House, *, fast_path: bool = True) -> None:
-        self._fast_path = fast_path
-        self._executor = ProjectingExecutor if fast_path else RecordingExecutor
+    def __init__(
+        self, schema: GraphQLSchema, documents: Documents, house: House, *, fast_path: FastPath = FastPath.ON
+    ) -> None:
+        self._as_a_whole = fast_path is FastPath.ON
+        self._executor = RecordingExecutor if fast_path is FastPath.OFF else ProjectingExecutor
         self._schema = schema
         self._house = house
         self._plans = Plans(schema, house.disclosed)
@@ -201,7 +203,7 @@ class Graph:
     # ------------------------------------------------------------ from the answer to the reply
 
     async def _replied(self, context: Context, variables: Any, root: Any) -> Reply:
-        result = await self._answered_whole(context, variables) if self._fast_path else None
+        result = await self._answered_whole(context, variables) if self._as_a_whole else None
         if result is None:
             result = await self._executed(context.asked, context, root)
         problems = [_formatted(each) for each in result.errors or ()]

@@ -5,9 +5,19 @@ Serving knows HTTP and documents; the engine (operation.py) knows viewers, cases
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from resolvers.documents import Document, Documents
+
+
+class FastPath(StrEnum):
+    """Which of the compiled ways are taken; all of them answer what graphql-core answers."""
+
+    ON = "on"
+    SELECTIONS = "selections"
+    """Selections are projected, and graphql-core executes the operation."""
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)

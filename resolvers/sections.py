@@ -252,10 +252,10 @@ def _behind_summary(house: House, agency: Agency) -> frozenset[Coordinate]:
 
 
 def _question(context: Context, hand: Hand, agency: Agency, readable: frozenset[Coordinate]) -> Asked:
-    case_id = hand.case_id
+    case_id, ids, client = hand.case_id, context.house.ids, context.viewer.client
 
-    def seal(kind: str, reference: str) -> str:
-        return context.sealed(kind, case_id, reference)
+    def seal(kind: str, reference: str) -> str:  # without the context, which ends with the operation
+        return ids.sealed(client, kind, case_id, reference)
 
     parents = [p.parent for p in hand.register.parentage if p.child == hand.record.subject]
     household = parents if hand.region is Region.BIRTH and agency is Agency.LAND else []

@@ -64,7 +64,7 @@ class Judging:
             return [], after
         if upto is not None and last > upto:
             placed, last = [each for each in placed if each.leaf_index <= upto], upto
-        return await self._judged(placed), last
+        return await self._judged(placed) if placed else [], last
 
     async def remember(self, upto: int, now: datetime) -> None:
         """Read what the rules look back on, up to this entry; nothing of it is noticed again."""

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from resolvers.documents import Limits
+from resolvers.operation_types import FastPath
 
 T = TypeVar("T")
 
@@ -127,7 +128,7 @@ class Settings:
     deadline_ms: int = 8000
     trusted_documents: bool = False
     introspection: bool = True
-    fast_path: bool = True
+    fast_path: FastPath = FastPath.ON
     findings_every_s: int = 30
     admin_listen: tuple[str, int] | None = None
     agencies: Mapping[str, AgencySettings] = field(default_factory=lambda: dict.fromkeys(AGENCIES, AgencySettings()))
@@ -182,7 +183,7 @@ class Settings:
             deadline_ms=given.taken("ONESTOP_DEADLINE_MS", _between(1, 600_000), 8000),
             trusted_documents=given.taken("ONESTOP_TRUSTED_DOCUMENTS", _switch, production),
             introspection=given.taken("ONESTOP_INTROSPECTION", _switch, not production),
-            fast_path=given.taken("ONESTOP_FAST_PATH", _switch, True),
+            fast_path=given.taken("ONESTOP_FAST_PATH", _fast_path, FastPath.ON),
             findings_every_s=given.taken("ONESTOP_FINDINGS_EVERY_S", _between(1, 60), 30),
             admin_listen=given.taken("ONESTOP_ADMIN_LISTEN", _loopback, None),
             agencies=agencies,
@@ -296,7 +297,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         "ONESTOP_DEADLINE_MS": settings.deadline_ms,
         "ONESTOP_TRUSTED_DOCUMENTS": "on" if settings.trusted_documents else "off",
         "ONESTOP_INTROSPECTION": "on" if settings.introspection else "off",
-        "ONESTOP_FAST_PATH": "on" if settings.fast_path else "off",
+        "ONESTOP_FAST_PATH": settings.fast_path.value,
         "ONESTOP_FINDINGS_EVERY_S": settings.findings_every_s,
         "ONESTOP_IN_FLIGHT": settings.limits.in_flight,
         "ONESTOP_ADMIN_LISTEN": "{}:{}".format(*settings.admin_listen) if settings.admin_listen else None,
@@ -394,6 +395,10 @@ def _one_of(*values: str) -> Callable[[str], str]:
 
 def _switch(text: str) -> bool:
     return _one_of("on", "off")(text) == "on"
+
+
+def _fast_path(text: str) -> FastPath:
+    return FastPath(_one_of(*FastPath)(text))
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:

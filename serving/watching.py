@@ -57,8 +57,10 @@ class Evaluator:
         search = Search(house.log.reading.engine, house.log.reading.vault)
         noticed = await self._gaps(search, house.clock())
         if self._judging is None:
-            _, last = await search.of_offices(at, 1)
-            if last is None:
+            some, last = await search.of_offices(at, 1)
+            if not some:
+                if last is not None:
+                    await reviews.went_on(epoch, self._holder, last)
                 return noticed
             rules = await _loaded()
             judging = rules.Judging(search, house.cases, protected=house.cases.protected(house.kept))

@@ -4,6 +4,8 @@ Fixed questions in a fixed world whose agencies have their answers at hand. `CAL
 counted last. A tenth more fails; whoever saves much writes the better figure down, or later losses would hide in it.
 """
 
+import asyncio
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from connectors.connector import Answered, Asked
+from resolvers.context import Context
 from tests.resolvers.test_completeness import EVERYTHING
 from tests.resolvers.world import FakeAgency, World
 
@@ -69,3 +72,25 @@ async def test_a_question_costs_what_it_cost(world: World, husbands: str, questi
         agency.answers = at_hand(agency, times)
     counted = await calls(world, text, husbands)
     assert counted <= 1.1 * CALLS[question], f"{counted} calls where {CALLS[question]} were counted last"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        EVERYTHING,
+        """query ($id: ID!) { a: estateCase(id: $id) { answers { status } } b: estateCase(id: $id) { ...F } }
+           fragment F on EstateCase { land { parcels { pnu } } }""",
+    ],
+    ids=["whole", "twice"],
+)
+async def test_what_was_known_of_a_person_goes_with_the_operation(world: World, husbands: str, text: str) -> None:
+    """Of what is compiled; graphql-core's own executor leaves a cycle."""
+    await world.ask(text, {"id": husbands})
+    gc.collect()
+    gc.disable()
+    try:
+        await world.ask(text, {"id": husbands})
+        await asyncio.sleep(0)  # what tasks still tell each other when they are done
+        assert [each for each in gc.get_objects() if isinstance(each, Context)] == []
+    finally:
+        gc.enable()

@@ -26,7 +26,8 @@ from resolvers import operation, whole
 from resolvers.context import Shown
 from resolvers.documents import Document
 from resolvers.operation import Graph
-from resolvers.operation_types import Reply
+from resolvers.operation_types import FastPath, Reply
+from resolvers.recording import RecordingExecutor
 from resolvers.whole import Whole
 from schema.answer import AnswerStatus
 from schema.case import CaseKind
@@ -60,7 +61,7 @@ class Ways:
 
     @classmethod
     def of(cls, world: World) -> "Ways":
-        slow = Graph(CORE, world.graph.documents, world.house, fast_path=False)
+        slow = Graph(CORE, world.graph.documents, world.house, fast_path=FastPath.OFF)
         return cls(world, Graph(CORE, world.graph.documents, world.house), slow)
 
     async def named(self, text: str) -> str:
@@ -169,6 +170,25 @@ async def test_the_estate_question_is_compiled_as_a_whole(ways: Ways, husbands: 
         agency.full = True
     assert await ways.differ(text, {"id": husbands}) is None
     assert ways.whole == 1
+
+
+@pytest.mark.parametrize(("path", "walks"), [("on", (0, 0)), ("selections", (1, 0)), ("off", (1, 1))])
+async def test_each_compiled_way_is_turned_off_by_itself(
+    ways: Ways, husbands: str, monkeypatch: pytest.MonkeyPatch, path: str, walks: tuple[bool, bool]
+) -> None:
+    """Whether graphql-core walks the case, and the parcels in it."""
+    walked: set[str] = set()
+    complete = RecordingExecutor.complete_object_value
+
+    def noted(self: Any, return_type: Any, *rest: Any) -> Any:
+        walked.add(return_type.name)
+        return complete(self, return_type, *rest)
+
+    monkeypatch.setattr(RecordingExecutor, "complete_object_value", noted)
+    graph = Graph(CORE, ways.world.graph.documents, ways.world.house, fast_path=FastPath(path))
+    told = await ways.said(graph, LAND, {"id": husbands})
+    assert ("EstateCase" in walked, "LandParcel" in walked) == walks
+    assert told == await ways.said(ways.slow, LAND, {"id": husbands})
 
 
 # ---------------------------------------------------------------- exactly one fault

@@ -23,6 +23,7 @@ from auth.policy import Facts, Need
 from connectors.registry import Declaration, DeclarationKind
 from resolvers.documents import Document
 from resolvers.operation import Graph
+from resolvers.operation_types import FastPath
 from schema.answer import AnswerStatus
 from schema.case import CaseKind, Purpose, RefusalCode
 from schema.disclosure import Agency, Disclosed, Sensitivity
@@ -309,7 +310,7 @@ async def test_entries_cover_what_is_shown_and_claim_no_more_and_what_is_withhel
     assert [entry["id"] for entry in entries] == list(reply.entry_ids)
     assert "INTERNAL" not in {each["extensions"]["code"] for each in reply.errors}, reply.errors
 
-    slow = Graph(CORE, world.graph.documents, world.house, fast_path=False)
+    slow = Graph(CORE, world.graph.documents, world.house, fast_path=FastPath.OFF)
     again = await slow.answer(
         world.request(text, drawn.variables, token=world.token(acr=said.acr, signed_in_s=said.signed_in_s))
     )

@@ -86,6 +86,7 @@ def test_a_file_may_set_everything_and_the_environment_wins(tmp_path: Path) -> N
         ("ONESTOP_PORTAL_KEY_FILE", "/nowhere/key", "name one that exists"),
         ("ONESTOP_PORTAL_REDIRECT_URI", "https://onestop.example/session/callback", "set ONESTOP_PORTAL_CLIENT_ID"),
         ("ONESTOP_TRUSTED_DOCUMENTS", "yes", "on or off"),
+        ("ONESTOP_FAST_PATH", "fast", "on or selections or off"),
         ("ONESTOP_ADMIN_LISTEN", "0.0.0.0:9464", "loopback"),
         ("ONESTOP_ADMIN_LISTEN", "127.0.0.1", "loopback"),
         ("ONESTOP_IN_FLIGHT", "0", "use a whole number"),
