@@ -117,4 +117,4 @@ def _facet(
 
 def agencies_text(agencies: Iterable[str]) -> str:
     """Names with bars around, sorted: `|HEALTH|LAND|`."""
-    return "|" + "".join(f"{agency}|" for agency in sorted(agencies))
+    return "|".join(("", *sorted(agencies), ""))

@@ -89,9 +89,9 @@ def key_check(master: bytes) -> str:
     return _derived(master, salt=None, info=b"onestop/access/key-check/1").hex()
 
 
-def sealed(cipher: AESGCM, plain: bytes, name: bytes) -> bytes:
-    """Nonce and ciphertext, bound to a name that is not stored with them."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
+def sealed(cipher: AESGCM, plain: bytes, name: bytes, nonce: bytes | None = None) -> bytes:
+    """Nonce and ciphertext, bound to a name that is not stored with them. A nonce that is given is random and new."""
+    nonce = nonce or secrets.token_bytes(NONCE_BYTES)
     return nonce + cipher.encrypt(nonce, plain, name)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,14 +18,27 @@ T = TypeVar("T")
 BEGIN = "BEGIN IMMEDIATE"
 AT_ONCE = 256
 """Rows in one statement: SQLite takes 32,766 values."""
-DRIVER, PATIENCE = "onestop_driver", "onestop_patience"
-"""Where a connection keeps what SQLAlchemy makes a greenlet for, each time it is asked, and its first time-out."""
+OWN = "onestop_own"
+"""Where a connection keeps what is behind it: SQLAlchemy makes a greenlet for it, each time it is asked."""
+
+
+class Own(NamedTuple):
+    """The driver's connection, SQLite's behind it, and for how many milliseconds that waits for another's lock."""
+
+    driver: Any
+    inner: sqlite3.Connection
+    patience_ms: int
+
+    async def in_its_thread(self, work: Callable[[], T]) -> T:
+        # aiosqlite has no public way to run a function of ours there; SQLAlchemy's own dialect goes the same way.
+        done: T = await self.driver._execute(work)  # noqa: SLF001
+        return done
 
 
 async def inside(connection: AsyncConnection, work: Callable[[sqlite3.Connection], T]) -> T:
     """What the work gives, done in the thread of a connection on which nothing else is under way."""
-    driver = await _driver_of(connection)
-    return await _in_its_thread(driver, lambda: work(driver._conn))  # noqa: SLF001 - as below
+    own = await _own(connection)
+    return await own.in_its_thread(lambda: work(own.inner))
 
 
 async def committed(connection: AsyncConnection, work: Callable[[sqlite3.Connection], T], *, few: bool) -> T:
@@ -35,37 +48,30 @@ async def committed(connection: AsyncConnection, work: Callable[[sqlite3.Connect
     works, a thread would wait for the interpreter after each statement, and so would the loop. Where another process
     writes at this moment, or where pages may not wait for the commit in memory, all of it is the thread's.
     """
-    driver = await _driver_of(connection)
-    inner: sqlite3.Connection = driver._conn  # noqa: SLF001 - as below
-    patience: int | None = connection.info.get(PATIENCE)
-    if patience is None:
-        patience = connection.info[PATIENCE] = inner.execute("PRAGMA busy_timeout").fetchone()[0]
-    if few and _has_begun(inner):
-        done = work(inner)
-        await _in_its_thread(driver, lambda: inner.execute("COMMIT"))
+    own = await _own(connection)
+    if few and _has_begun(own.inner):
+        done = work(own.inner)
+        await own.in_its_thread(lambda: own.inner.execute("COMMIT"))
         return done
 
     def whole() -> T:
-        _wait_for_locks(inner, patience)
-        inner.execute(BEGIN)
-        done = work(inner)
-        inner.execute("COMMIT")
+        _wait_for_locks(own.inner, own.patience_ms)
+        own.inner.execute(BEGIN)
+        done = work(own.inner)
+        own.inner.execute("COMMIT")
         return done
 
-    return await _in_its_thread(driver, whole)
+    return await own.in_its_thread(whole)
 
 
-async def _driver_of(connection: AsyncConnection) -> Any:
-    driver = connection.info.get(DRIVER)
-    if driver is None:
-        driver = connection.info[DRIVER] = (await connection.get_raw_connection()).driver_connection
-    return driver
-
-
-async def _in_its_thread(driver: Any, work: Callable[[], T]) -> T:
-    # aiosqlite has no public way to run a function of ours there; SQLAlchemy's own dialect goes the same way.
-    done: T = await driver._execute(work)  # noqa: SLF001
-    return done
+async def _own(connection: AsyncConnection) -> Own:
+    kept = connection.info
+    own: Own | None = kept.get(OWN)
+    if own is None:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        inner: sqlite3.Connection = driver._conn  # noqa: SLF001 - as above
+        own = kept[OWN] = Own(driver, inner, inner.execute("PRAGMA busy_timeout").fetchone()[0])
+    return own
 
 
 def _has_begun(connection: sqlite3.Connection) -> bool:

@@ -51,7 +51,7 @@ from sqlalchemy.util import await_only
 
 from audit import aid, postgres, sqlite
 from audit.entry import SENSITIVITIES, Entry, Selection, part_name
-from audit.keys import KEY_BYTES, NOBODY, References, Vault, key_check, sealed
+from audit.keys import KEY_BYTES, NOBODY, NONCE_BYTES, References, Vault, key_check, sealed
 
 SCHEMA_VERSION = "2"
 ADVISORY_LOCK = 0x6F6E6573746F70
@@ -593,12 +593,13 @@ def _person_keys(
 
 def entry_columns(entry: Entry, leaf_index: int, key: BodyKey) -> dict[str, Any]:
     """A row of ENTRY: each part sealed together with its salt, so that a destroyed key takes the salts along."""
-    entry_id = str(entry.id)
+    entry_id, random = str(entry.id), secrets.token_bytes(2 * NONCE_BYTES)
+    person, staff = entry.person_salt + entry.person_part, entry.staff_salt + entry.staff_part
     return looked_up_by(entry) | {
         "leaf_index": leaf_index,
         "key": key.id,
-        "person_part": sealed(key.cipher, entry.person_salt + entry.person_part, part_name(entry_id, "person")),
-        "staff_part": sealed(key.cipher, entry.staff_salt + entry.staff_part, part_name(entry_id, "staff")),
+        "person_part": sealed(key.cipher, person, part_name(entry_id, "person"), random[:NONCE_BYTES]),
+        "staff_part": sealed(key.cipher, staff, part_name(entry_id, "staff"), random[NONCE_BYTES:]),
     }
 
 

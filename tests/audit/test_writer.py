@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from audit.entry import Access, leaf_hash, selection
 from audit.keys import Keys
-from audit.store import StoreError
+from audit.store import FEW, StoreError
 from audit.verifying import verify
 from audit.writer import AccessLog, LogUnavailable, Settings, signed_part
 from schema.identifiers import CaseId, PersonId
@@ -63,11 +63,16 @@ async def indexes(url: str) -> list[int]:
 async def on_commit(log: AccessLog, noted: Callable[[], None]) -> None:
     """Have every commit of the writer's present connection noted, in the driver's own word."""
     assert log._connection is not None
-    driver: Any = (await log._connection.get_raw_connection()).driver_connection
+    driver = await driver_of(log)
     if log._connection.dialect.name == "postgresql":
         driver.add_query_logger(lambda said: noted() if said.query == "COMMIT;" else None)
         return
     await driver.set_trace_callback(lambda statement: noted() if statement == "COMMIT" else None)
+
+
+async def driver_of(log: AccessLog) -> Any:
+    assert log._connection is not None
+    return (await log._connection.get_raw_connection()).driver_connection
 
 
 async def test_a_receipt_names_the_entry_its_place_and_what_the_log_signed(
@@ -191,10 +196,14 @@ async def test_a_commit_to_sqlite_is_one_hand_over_to_its_thread(
     handed: list[object] = []
     async with AccessLog.open(sqlite_url, keys, clock) as log:
         await log.append([access()])
-        assert log._connection is not None
-        driver: Any = (await log._connection.get_raw_connection()).driver_connection
+        driver = await driver_of(log)
         straight = driver._execute
-        monkeypatch.setattr(driver, "_execute", lambda work: (handed.append(work), straight(work))[1])
+
+        def hand_over(work: object) -> Any:
+            handed.append(work)
+            return straight(work)
+
+        monkeypatch.setattr(driver, "_execute", hand_over)
 
         nothing: frozenset[str] = frozenset()
         new = selection("5c" * 32, [Coordinate("Vehicle.plate")])
@@ -203,6 +212,101 @@ async def test_a_commit_to_sqlite_is_one_hand_over_to_its_thread(
 
         assert len(handed) == 1
     assert (await asyncio.to_thread(verify, sqlite_url, keys.master)).entries == 3
+
+
+def threads_of(driver: Any) -> list[tuple[str, bool]]:
+    """From now on, each statement, and whether the loop's thread ran it."""
+    said: list[tuple[str, bool]] = []
+    loops = threading.get_ident()
+
+    def note(statement: str) -> None:
+        said.append((statement, threading.get_ident() == loops))
+
+    driver._conn.set_trace_callback(note)
+    return said
+
+
+async def test_a_few_entries_go_in_where_the_loop_is_and_only_the_commit_waits_elsewhere(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        await log.append([access()])
+        said = threads_of(await driver_of(log))
+        await log.append([access(), access()])
+        few = said.copy()
+        said.clear()
+        await log.append([access()] * (FEW + 1))
+
+    assert [(statement.split(maxsplit=1)[0], in_loop) for statement, in_loop in few] == [
+        ("PRAGMA", True), ("BEGIN", True), ("SELECT", True), ("INSERT", True), ("INSERT", True), ("INSERT", True),
+        ("COMMIT", False),
+    ]  # fmt: skip
+    assert "FROM selection WHERE id IN ()" in few[2][0]  # those that are known are not asked for again
+    assert not any(in_loop for _, in_loop in said)
+    assert said[-1][0] == "COMMIT"
+
+
+async def test_the_loop_does_not_wait_for_another_process_that_writes(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    patient = Settings(gather_s=0, busy_ms=WITHIN_S * 1000, commit_limit_s=WITHIN_S)
+    async with AccessLog.open(sqlite_url, keys, clock, patient) as log:
+        await log.append([access()])
+        said = threads_of(await driver_of(log))
+        with locked_by_another_process(path_of(sqlite_url)):
+            waiting = asyncio.create_task(log.append([access()]))
+            await until(lambda: ("BEGIN IMMEDIATE", False) in said)
+            assert not waiting.done()
+        assert (await waiting)[0].leaf_index == 2
+        assert (await log.append([access()]))[0].leaf_index == 3
+
+    assert said.count(("COMMIT", False)) == 2
+
+
+async def test_nobody_is_waited_for_when_all_who_are_under_way_are_here(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    endless = Settings(gather_s=3600)
+    async with AccessLog.open(sqlite_url, keys, clock, endless) as log, asyncio.timeout(WITHIN_S):
+        log.under_way = lambda: 1
+        (alone,) = await log.append([access()])
+        log.under_way = lambda: 2
+        first = asyncio.create_task(log.append([access()]))
+        await until(lambda: bool(log._queue))
+        second = await log.append([access()])
+
+        assert [alone.leaf_index, *(each.leaf_index for each in (*await first, *second))] == [1, 2, 3]
+
+
+async def test_a_key_that_was_destroyed_meanwhile_seals_nothing_more(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        await log.append([access()])
+        with closing(sqlite3.connect(path_of(sqlite_url))) as store, store:
+            store.execute("UPDATE person_key SET wrapped = NULL")
+        await log.append([access()])
+
+    with closing(sqlite3.connect(path_of(sqlite_url))) as store:
+        assert store.execute("SELECT count(DISTINCT key), count(*) FROM entry").fetchone() == (2, 2)
+        assert store.execute("SELECT count(*), count(wrapped) FROM person_key").fetchone() == (2, 1)
+
+
+async def test_what_another_process_stored_first_is_not_stored_again(
+    url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    """Selections and facets are remembered by connection, and another's are asked for."""
+    new = selection("5c" * 32, [Coordinate("Vehicle.plate")])
+    nothing: frozenset[str] = frozenset()
+    other = access(selection=new, disclosed=nothing, null=nothing, withheld=nothing)
+    async with AccessLog.open(url, keys, clock) as one, AccessLog.open(url, keys, clock) as two:
+        for log in (one, two, one, two):
+            await log.append([access()])
+            await log.append([other])
+    verdict = await asyncio.to_thread(verify, url, keys.master)
+
+    assert (verdict.intact, verdict.entries) == (True, 8)
+    assert await indexes(url) == list(range(10))
 
 
 async def test_those_who_wait_together_share_few_commits(url: str, keys: Keys, clock: Clock, access: Accesses) -> None:
@@ -471,8 +575,7 @@ async def test_a_read_only_store_refuses_and_recovers(
         def begin(connection: Any) -> None:
             connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only[0] else 'OFF'}")
 
-        assert log._connection is not None
-        driver: Any = (await log._connection.get_raw_connection()).driver_connection
+        driver = await driver_of(log)
         await driver.execute("PRAGMA query_only=ON")
         read_only[0] = True
         assert "attempt to write a readonly database" in await refused(log.append([access()]))
