@@ -137,8 +137,6 @@ UNION ALL SELECT NULL, NULL, NULL, NULL, max(leaf_index) FROM leaf
 KNOWN = "onestop_known"
 """Where a connection remembers what it has seen in the store."""
 MOST_KNOWN = 50_000
-FEW = 32
-"""Entries of one commit whose pages, some six each, SQLite keeps in memory until then: it has room for 250."""
 KEPT = (LEAF, SELECTION, ENTRY, DROPPED_MONTH, ERASED_KEY)
 # SQLite has no months to drop whole: rows go one by one, and only those of a month that is recorded as dropped.
 OF_A_DROPPED_MONTH = (
@@ -197,9 +195,7 @@ def writing_engine(url: str, busy_ms: int, limit_s: float | None = 10) -> AsyncE
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        # One thread at a time: the loop and, for what waits, the connection's own.
-        shared = {"check_same_thread": False}
-        engine = create_async_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=shared)
+        engine = create_async_engine(parsed, poolclass=NullPool, hide_parameters=True)
         pragmas = (
             f"busy_timeout={busy_ms}",
             f"page_size={PAGE_BYTES}",  # a file that is there keeps its own
@@ -430,8 +426,8 @@ async def commit(connection: AsyncConnection, entries: Sequence[Entry], vault: V
     """
     known = _known(connection)
     if connection.dialect.name == "sqlite":
-        added = await sqlite.committed(
-            connection, lambda inner: _add_inside(inner, known, entries, vault), few=len(entries) <= FEW
+        added = await sqlite.inside(
+            connection, lambda inner: sqlite.committed(inner, lambda inner: _add_inside(inner, known, entries, vault))
         )
     else:
         driver = await postgres.driver_of(connection)
