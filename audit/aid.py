@@ -7,6 +7,7 @@ leaf, and are made anew from the log where they are missing. Names of organisati
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, func, select
@@ -84,13 +85,28 @@ async def note(connection: AsyncConnection, noted: Rows) -> None:
 def facet_of(entry: Entry, vault: Vault) -> dict[str, Any]:
     """The row of an entry's facet; its id is a keyed hash of the rest."""
     access = entry.access
-    organisation = access.organisation
+    sensitivity = None if access.sensitivity is None else SENSITIVITIES.index(access.sensitivity)
+    coarse = (agencies_text(access.answers), access.outcome.value, access.purpose, sensitivity, access.selection.id)
+    return _facet(vault, access.organisation, *coarse)
+
+
+@lru_cache(maxsize=1024)
+def _facet(
+    vault: Vault,
+    organisation: str | None,
+    agencies: str,
+    outcome: str,
+    purpose: str | None,
+    max_sensitivity: int | None,
+    selection: str,
+) -> dict[str, Any]:
+    """Remembered: what most entries have in common with those before, and no person's."""
     said: dict[str, Any] = {
-        "agencies": agencies_text(access.answers),
-        "outcome": access.outcome.value,
-        "purpose": access.purpose,
-        "max_sensitivity": None if access.sensitivity is None else SENSITIVITIES.index(access.sensitivity),
-        "selection": access.selection.id,
+        "agencies": agencies,
+        "outcome": outcome,
+        "purpose": purpose,
+        "max_sensitivity": max_sensitivity,
+        "selection": selection,
     }
     named = vault.reference("facet", canonical({**said, "organisation": organisation}).decode())
     return said | {
@@ -101,4 +117,4 @@ def facet_of(entry: Entry, vault: Vault) -> dict[str, Any]:
 
 def agencies_text(agencies: Iterable[str]) -> str:
     """Names with bars around, sorted: `|HEALTH|LAND|`."""
-    return "|" + "".join(f"{agency}|" for agency in sorted(agencies))
+    return "|".join(("", *sorted(agencies), ""))

@@ -50,6 +50,8 @@ LEAF_BYTES = 38
 SALT_BYTES = 32
 RECORD_REFERENCE_BYTES = 16
 COMMITMENT_PREFIX = b"onestop/access/1"
+PLAIN = frozenset((str, int, bool, type(None)))
+"""Values that the encoder looks at closely enough."""
 CANONICAL = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
@@ -81,14 +83,16 @@ class Selection:
     schema_hash: str
     coordinates: "tuple[Coordinate, ...]"
     id: str = field(init=False, compare=False)
-    positions: "Mapping[Coordinate, int]" = field(init=False, compare=False, repr=False)
+    bits: "Mapping[Coordinate, int]" = field(init=False, compare=False, repr=False)
+    """Each coordinate's bit in a bitmap."""
 
     def __post_init__(self) -> None:
         if list(self.coordinates) != sorted(set(self.coordinates)):
             raise ValueError("the coordinates of a selection are sorted and occur once")
         named = canonical({"coordinates": list(self.coordinates), "schema": self.schema_hash})
         object.__setattr__(self, "id", hashlib.sha256(named).hexdigest())
-        object.__setattr__(self, "positions", {name: at for at, name in enumerate(self.coordinates)})
+        last = _bitmap_bytes(self) * 8 - 1
+        object.__setattr__(self, "bits", {name: 1 << (last - at) for at, name in enumerate(self.coordinates)})
 
     @property
     def leaf(self) -> bytes:
@@ -232,6 +236,7 @@ def entry(access: Access, entry_id: UUID, references: References) -> Entry:
     Raise ValueError when a coordinate lies outside the selection or a text has no canonical form.
     """
     subject_ref = None if access.subject is None else references.of("person", access.subject)
+    salts = secrets.token_bytes(2 * SALT_BYTES)
     return Entry(
         id=entry_id,
         access=access,
@@ -240,8 +245,8 @@ def entry(access: Access, entry_id: UUID, references: References) -> Entry:
         case_ref=None if access.case_id is None else references.of("case", access.case_id),
         person_part=canonical(_person_part(access, entry_id, subject_ref, references)),
         staff_part=canonical(_staff_part(access, entry_id)),
-        person_salt=secrets.token_bytes(SALT_BYTES),
-        staff_salt=secrets.token_bytes(SALT_BYTES),
+        person_salt=salts[:SALT_BYTES],
+        staff_salt=salts[SALT_BYTES:],
     )
 
 
@@ -326,7 +331,7 @@ def _person_part(
             agency: {
                 "count": held.count,
                 "references": [
-                    references.of(f"record:{agency}", key)[:RECORD_REFERENCE_BYTES].hex() for key in held.keys
+                    whole[:RECORD_REFERENCE_BYTES].hex() for whole in references.each(f"record:{agency}", held.keys)
                 ],
             }
             for agency, held in access.records.items()
@@ -400,7 +405,11 @@ def canonical(value: object) -> bytes:
 def _require_plain(value: object) -> None:
     """Most of an entry is text, and text is looked at by the encoder: one call per container keeps this cheap."""
     if isinstance(value, dict):
-        if not all(isinstance(name, str) and name.isascii() for name in value):
+        try:
+            is_ascii = "".join(value).isascii()
+        except TypeError:
+            is_ascii = False
+        if not is_ascii:
             raise ValueError("a name has no canonical form here")
         inside: Iterable[object] = value.values()
     elif isinstance(value, list | tuple):
@@ -410,26 +419,28 @@ def _require_plain(value: object) -> None:
     else:
         return
     for inner in inside:
-        if not isinstance(inner, str):
+        if type(inner) not in PLAIN:
             _require_plain(inner)
 
 
 def bitmap(read: Selection, coordinates: "AbstractSet[Coordinate]") -> str:
     """Hex; bit i, counted from the first bit of the first byte, is the selection's coordinate i."""
-    size = (len(read.coordinates) + 7) // 8
-    last = size * 8 - 1
-    bits = 0
-    for name in coordinates:
-        at = read.positions.get(name)
-        if at is None:
-            raise ValueError(f"{name} is not in the selection")
-        bits |= 1 << (last - at)
-    return bits.to_bytes(size, "big").hex()
+    of, bits = read.bits, 0
+    try:
+        for name in coordinates:
+            bits |= of[name]
+    except KeyError as error:
+        raise ValueError(f"{error.args[0]} is not in the selection") from None
+    return bits.to_bytes(_bitmap_bytes(read), "big").hex()
+
+
+def _bitmap_bytes(read: Selection) -> int:
+    return (len(read.coordinates) + 7) // 8
 
 
 def marked(read: Selection, hex_bits: str) -> "frozenset[Coordinate]":
     """The coordinates a bitmap names. Raise ValueError when it is not one over this selection."""
-    size = (len(read.coordinates) + 7) // 8
+    size = _bitmap_bytes(read)
     stored = bytes.fromhex(hex_bits)
     bits, last = int.from_bytes(stored, "big"), size * 8 - 1
     if len(stored) != size or bits & ((1 << (size * 8 - len(read.coordinates))) - 1):

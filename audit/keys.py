@@ -7,6 +7,7 @@ epoch is bound into every wrapping: a key row moved in from another log, or an e
 """
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,9 +41,17 @@ class References:
         self._begun = HMAC(key, SHA256())
 
     def of(self, kind: str, name: str) -> bytes:
-        keyed = self._begun.copy()  # a third of what beginning anew takes
-        keyed.update(f"{kind}\0{name}".encode())
-        return keyed.finalize()
+        (found,) = self.each(kind, (name,))
+        return found
+
+    def each(self, kind: str, names: Iterable[str]) -> list[bytes]:
+        """In the order of the names."""
+        begun, found = self._begun.copy, []
+        for name in names:
+            keyed = begun()  # a third of what beginning anew takes
+            keyed.update(f"{kind}\0{name}".encode())
+            found.append(keyed.finalize())
+        return found
 
 
 class Vault:
@@ -80,9 +89,9 @@ def key_check(master: bytes) -> str:
     return _derived(master, salt=None, info=b"onestop/access/key-check/1").hex()
 
 
-def sealed(cipher: AESGCM, plain: bytes, name: bytes) -> bytes:
-    """Nonce and ciphertext, bound to a name that is not stored with them."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
+def sealed(cipher: AESGCM, plain: bytes, name: bytes, nonce: bytes | None = None) -> bytes:
+    """Nonce and ciphertext, bound to a name that is not stored with them. A nonce that is given is random and new."""
+    nonce = nonce or secrets.token_bytes(NONCE_BYTES)
     return nonce + cipher.encrypt(nonce, plain, name)
 
 

@@ -4,7 +4,10 @@ aiosqlite hands every statement to the connection's thread and back, three or fo
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Table
@@ -15,11 +18,15 @@ T = TypeVar("T")
 BEGIN = "BEGIN IMMEDIATE"
 AT_ONCE = 256
 """Rows in one statement: SQLite takes 32,766 values."""
+DRIVER = "onestop_driver"
+"""Where a connection keeps what SQLAlchemy makes a greenlet for, each time it is asked."""
 
 
 async def inside(connection: AsyncConnection, work: Callable[[sqlite3.Connection], T]) -> T:
     """What the work gives, done in the thread of a connection on which nothing else is under way."""
-    driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver: Any = connection.info.get(DRIVER)
+    if driver is None:
+        driver = connection.info[DRIVER] = (await connection.get_raw_connection()).driver_connection
     # aiosqlite has no public way to run a function of ours there; SQLAlchemy's own dialect goes the same way.
     done: T = await driver._execute(lambda: work(driver._conn))  # noqa: SLF001
     return done
@@ -33,20 +40,27 @@ def committed(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
     return done
 
 
-def rows_where(connection: sqlite3.Connection, selected: str, among: Iterable[object]) -> list[tuple[Any, ...]]:
-    """Rows of a statement that ends in IN."""
-    values = list(among)
-    return connection.execute(f"{selected} ({','.join('?' * len(values))})", values).fetchall()
+def marks(number: int) -> str:
+    """So many places for values."""
+    return f"({', '.join('?' * number)})"
 
 
 def insert(
     connection: sqlite3.Connection, into: Table, rows: Sequence[Mapping[str, object]], *, or_ignore: bool = False
 ) -> None:
     """Many rows in one step: after each the thread waits for the interpreter, up to 5 ms while the loop works."""
-    names = [column.name for column in into.c]
-    verb = "INSERT OR IGNORE" if or_ignore else "INSERT"
-    marks = f"({', '.join('?' * len(names))})"
+    values = _values_in(into)
     for begin in range(0, len(rows), AT_ONCE):
         some = rows[begin : begin + AT_ONCE]
-        statement = f"{verb} INTO {into.name} ({', '.join(names)}) VALUES {', '.join([marks] * len(some))}"
-        connection.execute(statement, [row[name] for row in some for name in names])
+        connection.execute(_inserting(into, len(some), or_ignore=or_ignore), [*chain.from_iterable(map(values, some))])
+
+
+@lru_cache
+def _values_in(into: Table) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
+    return itemgetter(*into.c.keys())
+
+
+@lru_cache(maxsize=1024)
+def _inserting(into: Table, rows: int, *, or_ignore: bool) -> str:
+    verb = "INSERT OR IGNORE" if or_ignore else "INSERT"
+    return f"{verb} INTO {into.name} ({', '.join(into.c.keys())}) VALUES {', '.join([marks(len(into.c))] * rows)}"

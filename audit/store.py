@@ -13,9 +13,9 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -51,7 +51,7 @@ from sqlalchemy.util import await_only
 
 from audit import aid, postgres, sqlite
 from audit.entry import SENSITIVITIES, Entry, Selection, part_name
-from audit.keys import KEY_BYTES, NOBODY, References, Vault, key_check, sealed
+from audit.keys import KEY_BYTES, NOBODY, NONCE_BYTES, References, Vault, key_check, sealed
 
 SCHEMA_VERSION = "2"
 ADVISORY_LOCK = 0x6F6E6573746F70
@@ -126,7 +126,6 @@ ERASED_KEY = Table(
     Column("order_reference", Text, nullable=False),
 )
 
-# Built once: every commit asks these.
 LAST_INDEX = select(func.max(LEAF.c.leaf_index))
 # One reading of what a commit has to know: selections that are stored, keys of persons that are alive, the last leaf.
 KNOWN_THERE = """
@@ -135,6 +134,9 @@ UNION ALL SELECT id, year, subject_ref, wrapped, NULL FROM person_key
  WHERE wrapped IS NOT NULL AND subject_ref = ANY($2::bytea[])
 UNION ALL SELECT NULL, NULL, NULL, NULL, max(leaf_index) FROM leaf
 """
+KNOWN = "onestop_known"
+"""Where a connection remembers what it has seen in the store."""
+MOST_KNOWN = 50_000
 KEPT = (LEAF, SELECTION, ENTRY, DROPPED_MONTH, ERASED_KEY)
 # SQLite has no months to drop whole: rows go one by one, and only those of a month that is recorded as dropped.
 OF_A_DROPPED_MONTH = (
@@ -422,42 +424,72 @@ async def commit(connection: AsyncConnection, entries: Sequence[Entry], vault: V
     Keys are asked for every time: one that was destroyed meanwhile seals nothing more, and its person gets a new one.
     After an error the connection is to be closed.
     """
+    known = _known(connection)
     if connection.dialect.name == "sqlite":
-        return await sqlite.inside(
-            connection, lambda inner: sqlite.committed(inner, lambda inner: _add_inside(inner, entries, vault))
+        added = await sqlite.inside(
+            connection, lambda inner: sqlite.committed(inner, lambda inner: _add_inside(inner, known, entries, vault))
         )
-    driver = await postgres.driver_of(connection)
-    async with postgres.transaction(driver, ADVISORY_LOCK):
-        return await _add_there(driver, postgres.known_months(connection), entries, vault)
+    else:
+        driver = await postgres.driver_of(connection)
+        async with postgres.transaction(driver, ADVISORY_LOCK):
+            added = await _add_there(driver, postgres.known_months(connection), known, entries, vault)
+    known.note(entries, added)
+    return added.indexes
 
 
-async def _add_there(driver: Any, months: set[int], entries: Sequence[Entry], vault: Vault) -> list[int]:
-    read, refs = list(_read(entries)), [ref for _, ref in _subjects(entries)]
-    known = await driver.fetch(KNOWN_THERE, read, refs)
-    stored = {name for name, year, *_ in known if name is not None and year is None}
-    keys = [StoredKey(*row[:4]) for row in known if row[1] is not None]
-    (last,) = (row[4] for row in known if row[0] is None)
-    added = _added(entries, vault, stored, keys, 0 if last is None else last + 1)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a connection has seen in the store that nothing takes out again: ids of selections and of facets."""
+
+    selections: set[str] = field(default_factory=set)
+    facets: set[int] = field(default_factory=set)
+
+    def note(self, entries: Iterable[Entry], added: "Added") -> None:
+        """What was put in, or was there already, by a transaction that is on disk."""
+        if len(self.selections) + len(self.facets) > MOST_KNOWN:
+            self.selections.clear()
+            self.facets.clear()
+        self.selections.update(entry.access.selection.id for entry in entries)
+        self.facets.update(row["id"] for row in added.facets)
+
+
+def _known(connection: AsyncConnection) -> Known:
+    known: Known = connection.info.setdefault(KNOWN, Known())
+    return known
+
+
+async def _add_there(driver: Any, months: set[int], known: Known, entries: Sequence[Entry], vault: Vault) -> "Added":
+    unsure, refs = list(_read(entries).keys() - known.selections), [ref for _, ref in _subjects(entries)]
+    found = await driver.fetch(KNOWN_THERE, unsure, refs)
+    added = _added(entries, vault, known, found)
     await postgres.make_months_there(driver, {entry.access.month for entry in entries}, months)
     for table, columns in added.rows:
         await postgres.insert_in(driver, table, columns)
     for table, columns in added.noted:
         await postgres.insert_in(driver, table, columns, or_ignore=True)
-    return added.indexes
+    return added
 
 
-def _add_inside(connection: sqlite3.Connection, entries: Sequence[Entry], vault: Vault) -> list[int]:
-    stored = sqlite.rows_where(connection, "SELECT id FROM selection WHERE id IN", _read(entries))
-    live = "SELECT id, year, subject_ref, wrapped FROM person_key WHERE wrapped IS NOT NULL AND subject_ref IN"
-    keys = [StoredKey(*row) for row in sqlite.rows_where(connection, live, {ref for _, ref in _subjects(entries)})]
-    (last,) = connection.execute("SELECT max(leaf_index) FROM leaf").fetchone()
-    added = _added(entries, vault, {name for (name,) in stored}, keys, 0 if last is None else last + 1)
+@lru_cache(maxsize=1024)
+def _known_inside(selections: int, refs: int) -> str:
+    """KNOWN_THERE, for so many of each."""
+    return (
+        f"SELECT id, NULL, NULL, NULL, NULL FROM selection WHERE id IN {sqlite.marks(selections)} "  # noqa: S608 - marks
+        "UNION ALL SELECT id, year, subject_ref, wrapped, NULL FROM person_key "
+        f"WHERE wrapped IS NOT NULL AND subject_ref IN {sqlite.marks(refs)} "
+        "UNION ALL SELECT NULL, NULL, NULL, NULL, max(leaf_index) FROM leaf"
+    )
+
+
+def _add_inside(connection: sqlite3.Connection, known: Known, entries: Sequence[Entry], vault: Vault) -> "Added":
+    unsure, refs = _read(entries).keys() - known.selections, [ref for _, ref in _subjects(entries)]
+    found = connection.execute(_known_inside(len(unsure), len(refs)), [*unsure, *refs]).fetchall()
+    added = _added(entries, vault, known, found)
     for table, columns in added.rows:
-        if columns:
-            sqlite.insert(connection, table, columns)
+        sqlite.insert(connection, table, columns)
     for table, columns in added.noted:
         sqlite.insert(connection, table, columns, or_ignore=True)
-    return added.indexes
+    return added
 
 
 class StoredKey(NamedTuple):
@@ -480,6 +512,12 @@ class Added:
     noted: aid.Rows
     indexes: list[int]
 
+    @property
+    def facets(self) -> Sequence[Mapping[str, Any]]:
+        """Those that were not known."""
+        ((_, facets), _) = self.noted
+        return facets
+
 
 def _read(entries: Sequence[Entry]) -> dict[str, Selection]:
     return {entry.access.selection.id: entry.access.selection for entry in entries}
@@ -489,11 +527,14 @@ def _subjects(entries: Sequence[Entry]) -> set[tuple[int, bytes]]:
     return {subject_of(entry) for entry in entries}
 
 
-def _added(
-    entries: Sequence[Entry], vault: Vault, stored: AbstractSet[str], live: Iterable[StoredKey], first: int
-) -> Added:
+def _added(entries: Sequence[Entry], vault: Vault, known: Known, found: Sequence[Sequence[Any]]) -> Added:
+    """What to put in, after what was found by KNOWN_THERE."""
+    stored = {name for name, year, *_ in found if year is None}
+    (last,) = (row[4] for row in found if row[0] is None)
+    first = 0 if last is None else last + 1
     read = _read(entries)
-    new = [read[name] for name in read.keys() - stored]
+    new = [read[name] for name in read.keys() - known.selections - stored]
+    live = [StoredKey(*row[:4]) for row in found if row[1] is not None]
     keys, new_keys = _person_keys(live, _subjects(entries), vault)
     first_entry = first + len(new)
     leaf_of = [selection.leaf for selection in new] + [entry.leaf for entry in entries]
@@ -501,6 +542,9 @@ def _added(
     entry_rows = [
         entry_columns(entry, index, keys[subject_of(entry)]) for index, entry in zip(indexes, entries, strict=True)
     ]
+    (facet, facets), placed = aid.rows(
+        ((row["leaf_index"], row["at_us"], each) for row, each in zip(entry_rows, entries, strict=True)), vault
+    )
     return Added(
         (
             (LEAF, [{"leaf_index": index, "leaf": leaf} for index, leaf in enumerate(leaf_of, first)]),
@@ -508,9 +552,7 @@ def _added(
             (PERSON_KEY, new_keys),
             (ENTRY, entry_rows),
         ),
-        aid.rows(
-            ((index, microseconds(each.access.at), each) for index, each in zip(indexes, entries, strict=True)), vault
-        ),
+        ((facet, [row for row in facets if row["id"] not in known.facets]), placed),
         indexes,
     )
 
@@ -547,12 +589,13 @@ def _person_keys(
 
 def entry_columns(entry: Entry, leaf_index: int, key: BodyKey) -> dict[str, Any]:
     """A row of ENTRY: each part sealed together with its salt, so that a destroyed key takes the salts along."""
-    entry_id = str(entry.id)
+    entry_id, random = str(entry.id), secrets.token_bytes(2 * NONCE_BYTES)
+    person, staff = entry.person_salt + entry.person_part, entry.staff_salt + entry.staff_part
     return looked_up_by(entry) | {
         "leaf_index": leaf_index,
         "key": key.id,
-        "person_part": sealed(key.cipher, entry.person_salt + entry.person_part, part_name(entry_id, "person")),
-        "staff_part": sealed(key.cipher, entry.staff_salt + entry.staff_part, part_name(entry_id, "staff")),
+        "person_part": sealed(key.cipher, person, part_name(entry_id, "person"), random[:NONCE_BYTES]),
+        "staff_part": sealed(key.cipher, staff, part_name(entry_id, "staff"), random[NONCE_BYTES:]),
     }
 
 

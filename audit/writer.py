@@ -1,10 +1,10 @@
 """Durable first: no receipt before the entry is on disk, and no data without a receipt.
 
-One writer per process gathers what arrives for at most 2 ms or 256 entries and commits it in one transaction. When that
-fails, or takes longer than the limit, those who wait get LogUnavailable, and so does everybody after them until a write
-has worked again on a new connection over a tail that was checked: a connection that failed is never used twice, since a
-failed sync may have dropped what it was to write. After a time-out the outcome is not known; the late commit may still
-land, which is allowed, as nothing was shown.
+One writer per process gathers what arrives for at most 2 ms or 256 entries, or until nobody else is under way, and
+commits it in one transaction. When that fails, or takes longer than the limit, those who wait get LogUnavailable, and
+so does everybody after them until a write has worked again on a new connection over a tail that was checked: a
+connection that failed is never used twice, since a failed sync may have dropped what it was to write. After a time-out
+the outcome is not known; the late commit may still land, which is allowed, as nothing was shown.
 
 A receipt is the log's promise: an Ed25519 signature over `onestop/receipt/1`, the entry's id and its leaf hash in hex,
 each followed by a line feed.
@@ -12,9 +12,10 @@ each followed by a line feed.
 
 import asyncio
 import base64
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -85,6 +86,8 @@ class AccessLog:
     """Appends, and reads through `reading`. `healthy` is what readiness shows.
 
     `allowed` is asked before an entry is taken: whether others still vouch for the log, where that is wanted.
+    `under_way` says how many operations may append, those that wait among them: when all of these do, none is waited
+    for. Who does not say so is waited for.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class AccessLog:
     ) -> None:
         self.healthy = False
         self.allowed: Callable[[], bool] = lambda: True
+        self.under_way: Callable[[], float] = lambda: math.inf
         self._engine = engine
         self._readers = readers
         self._keys = keys
@@ -185,9 +189,14 @@ class AccessLog:
         receipts: asyncio.Future[Sequence[Receipt]] = asyncio.get_running_loop().create_future()
         self._queue.append(Waiting(entries, receipts))
         self._arrived.set()
-        if sum(len(waiting.entries) for waiting in self._queue) >= self._settings.gather_entries:
+        if self._are_all_here():
             self._full.set()
         return receipts
+
+    def _are_all_here(self) -> bool:
+        """Whether the queue makes a batch, or nobody is known to come."""
+        size = sum(len(waiting.entries) for waiting in self._queue)
+        return size >= self._settings.gather_entries or len(self._queue) >= self.under_way()
 
     def _require_open(self) -> None:
         if self._closing or not self.healthy or not self.allowed():
@@ -196,9 +205,9 @@ class AccessLog:
     async def _write(self) -> None:
         while True:
             await self._arrived.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.gather_s):
-                    await self._full.wait()
+            over = asyncio.get_running_loop().call_later(self._settings.gather_s, self._full.set)
+            await self._full.wait()
+            over.cancel()
             while batch := self._batch():
                 try:
                     await self._release(batch)

@@ -66,6 +66,7 @@ class Graph:
         self._house = house
         self._plans = Plans(schema, house.disclosed)
         self._running: set[asyncio.Task[Reply]] = set()
+        house.log.under_way = lambda: len(self._running)
         self._trust = Trust(house.cases.documents, Readings(schema, house.disclosed), house.schema_hash)
         self.documents = documents
 

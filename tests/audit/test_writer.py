@@ -63,11 +63,16 @@ async def indexes(url: str) -> list[int]:
 async def on_commit(log: AccessLog, noted: Callable[[], None]) -> None:
     """Have every commit of the writer's present connection noted, in the driver's own word."""
     assert log._connection is not None
-    driver: Any = (await log._connection.get_raw_connection()).driver_connection
+    driver = await driver_of(log)
     if log._connection.dialect.name == "postgresql":
         driver.add_query_logger(lambda said: noted() if said.query == "COMMIT;" else None)
         return
     await driver.set_trace_callback(lambda statement: noted() if statement == "COMMIT" else None)
+
+
+async def driver_of(log: AccessLog) -> Any:
+    assert log._connection is not None
+    return (await log._connection.get_raw_connection()).driver_connection
 
 
 async def test_a_receipt_names_the_entry_its_place_and_what_the_log_signed(
@@ -191,10 +196,14 @@ async def test_a_commit_to_sqlite_is_one_hand_over_to_its_thread(
     handed: list[object] = []
     async with AccessLog.open(sqlite_url, keys, clock) as log:
         await log.append([access()])
-        assert log._connection is not None
-        driver: Any = (await log._connection.get_raw_connection()).driver_connection
+        driver = await driver_of(log)
         straight = driver._execute
-        monkeypatch.setattr(driver, "_execute", lambda work: (handed.append(work), straight(work))[1])
+
+        def hand_over(work: object) -> Any:
+            handed.append(work)
+            return straight(work)
+
+        monkeypatch.setattr(driver, "_execute", hand_over)
 
         nothing: frozenset[str] = frozenset()
         new = selection("5c" * 32, [Coordinate("Vehicle.plate")])
@@ -203,6 +212,75 @@ async def test_a_commit_to_sqlite_is_one_hand_over_to_its_thread(
 
         assert len(handed) == 1
     assert (await asyncio.to_thread(verify, sqlite_url, keys.master)).entries == 3
+
+
+async def test_what_a_commit_has_seen_is_not_asked_or_written_again(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    """Each statement costs a thread beside a busy loop a wait for the interpreter."""
+    said: list[str] = []
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        await log.append([access()])
+        driver = await driver_of(log)
+        await driver.set_trace_callback(said.append)
+        await log.append([access(), access()])
+        await driver.set_trace_callback(None)
+
+    assert [statement.split("(")[0].strip() for statement in said] == [
+        "BEGIN IMMEDIATE",
+        "SELECT id, NULL, NULL, NULL, NULL FROM selection WHERE id IN",
+        "INSERT INTO leaf",
+        "INSERT INTO entry",
+        "INSERT OR IGNORE INTO entry_facet",
+        "COMMIT",
+    ]
+    assert "FROM selection WHERE id IN ()" in said[1]
+
+
+async def test_nobody_is_waited_for_when_all_who_are_under_way_are_here(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    endless = Settings(gather_s=3600)
+    async with AccessLog.open(sqlite_url, keys, clock, endless) as log, asyncio.timeout(WITHIN_S):
+        log.under_way = lambda: 1
+        (alone,) = await log.append([access()])
+        log.under_way = lambda: 2
+        first = asyncio.create_task(log.append([access()]))
+        await until(lambda: bool(log._queue))
+        second = await log.append([access()])
+
+        assert [alone.leaf_index, *(each.leaf_index for each in (*await first, *second))] == [1, 2, 3]
+
+
+async def test_a_key_that_was_destroyed_meanwhile_seals_nothing_more(
+    sqlite_url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    async with AccessLog.open(sqlite_url, keys, clock) as log:
+        await log.append([access()])
+        with closing(sqlite3.connect(path_of(sqlite_url))) as store, store:
+            store.execute("UPDATE person_key SET wrapped = NULL")
+        await log.append([access()])
+
+    with closing(sqlite3.connect(path_of(sqlite_url))) as store:
+        assert store.execute("SELECT count(DISTINCT key), count(*) FROM entry").fetchone() == (2, 2)
+        assert store.execute("SELECT count(*), count(wrapped) FROM person_key").fetchone() == (2, 1)
+
+
+async def test_what_another_process_stored_first_is_not_stored_again(
+    url: str, keys: Keys, clock: Clock, access: Accesses
+) -> None:
+    """Selections and facets are remembered by connection, and another's are asked for."""
+    new = selection("5c" * 32, [Coordinate("Vehicle.plate")])
+    nothing: frozenset[str] = frozenset()
+    other = access(selection=new, disclosed=nothing, null=nothing, withheld=nothing)
+    async with AccessLog.open(url, keys, clock) as one, AccessLog.open(url, keys, clock) as two:
+        for log in (one, two, one, two):
+            await log.append([access()])
+            await log.append([other])
+    verdict = await asyncio.to_thread(verify, url, keys.master)
+
+    assert (verdict.intact, verdict.entries) == (True, 8)
+    assert await indexes(url) == list(range(10))
 
 
 async def test_those_who_wait_together_share_few_commits(url: str, keys: Keys, clock: Clock, access: Accesses) -> None:
@@ -471,8 +549,7 @@ async def test_a_read_only_store_refuses_and_recovers(
         def begin(connection: Any) -> None:
             connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only[0] else 'OFF'}")
 
-        assert log._connection is not None
-        driver: Any = (await log._connection.get_raw_connection()).driver_connection
+        driver = await driver_of(log)
         await driver.execute("PRAGMA query_only=ON")
         read_only[0] = True
         assert "attempt to write a readonly database" in await refused(log.append([access()]))
