@@ -290,7 +290,7 @@ def _broken_pages(place: Place) -> list[str]:
         return []
     try:
         with closing(rows_of(place)) as rows:
-            rows.ask("PRAGMA cache_size = -60000")  # indexes are looked into at random
+            rows.ask("PRAGMA cache_size = -50000")  # indexes are looked into at random
             found = [str(row[0]) for row in rows.ask("PRAGMA integrity_check(3)")]
     except (sqlite3.DatabaseError, Unreadable) as error:
         found = [str(error)]

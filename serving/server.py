@@ -30,11 +30,12 @@ KILL_SECONDS: Final = 12
 START_FAILED: Final = 3
 """How uvicorn ends when the application could not start; starting it again would not help."""
 
-COLLECT_EVERY: Final = 20_000
+COLLECT: Final = (20_000, 2, 2)
 """Containers made and not yet let go of before the collector looks for cycles: more than the operations in flight hold.
 
 At Python's own 700 it looked at them over and again, took them for long-lived, and then went through the whole heap:
-a quarter of all CPU and pauses of a quarter of a second, for nothing, since an answered operation leaves no cycles.
+a quarter of all CPU and pauses of a quarter of a second, for nothing, since a compiled operation leaves no cycles. What
+graphql-core executes does, and lies in the older generations, which are small, so these are looked at soon.
 """
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -128,7 +129,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # what is there now stays until the end
-        gc.set_threshold(COLLECT_EVERY, *gc.get_threshold()[1:])
+        gc.set_threshold(*COLLECT)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._drain.begin()
