@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ from benchmarks import agencies as plain
 from benchmarks import filling, servers
 from benchmarks.gateways import asked, equal_to, numbers, stop_if_noisy
 from benchmarks.log_search import coordinates
-from benchmarks.measuring import Quiet, cpu_s, drawable, loaded, pyplot, quantile, request, spinning
+from benchmarks.measuring import Quiet, Slice, cpu_s, drawable, loaded, pyplot, quantile, request, spinning
 from benchmarks.servers import Server
 from cases.store import Cases
 
@@ -53,6 +53,10 @@ class Point:
     p50_ms: float
     p99_ms: float
     rss_mb: float
+
+
+Cell = tuple[int, Server, Callable[[], bytes], Callable[[bytes], bool]]
+"""How much of what is varied, who is asked, how, and what is right."""
 
 
 class Bench:
@@ -80,26 +84,21 @@ class Bench:
         waiting: int = 1,
     ) -> Point:
         """The median of the rounds, after one that does not count."""
-        loaded(server.port, server.pid, waiting, 0.5, made, right)
-        found = []
-        for _ in range(self.rounds):
-            self.quiet.listen()
-            got = loaded(server.port, server.pid, waiting, 1.5, made, right)
-            if got.wrong:
-                raise SystemExit(f"{curve} {at}: an answer is not what the agencies said: {got.first_wrong}")
-            found.append(got)
-        taken = [each for one in found for each in one.taken_ms]
-        point = Point(
-            curve,
-            at,
-            statistics.median(each.cpu_ms for each in found),
-            statistics.median(each.answers / each.seconds for each in found),
-            statistics.median(taken),
-            quantile(taken, 0.99),
-            max(each.rss_mb for each in found),
-        )
-        print(point, file=sys.stderr)
+        (point,) = self.in_turn(curve, [(at, server, made, right)], waiting)
         return point
+
+    def in_turn(self, curve: str, cells: Sequence[Cell], waiting: int = 1) -> list[Point]:
+        """The same for several servers that are up together, so that a slow minute is slow for all."""
+        found: list[list[Slice]] = [[] for _ in cells]
+        for turn in range(self.rounds + 1):
+            for (at, server, made, right), slices in zip(cells, found, strict=True):
+                self.quiet.listen()
+                got = loaded(server.port, server.pid, waiting, 1.5 if turn else 0.5, made, right)
+                if got.wrong:
+                    raise SystemExit(f"{curve} {at}: an answer is not what the agencies said: {got.first_wrong}")
+                if turn:
+                    slices.append(got)
+        return [_point(curve, at, slices) for (at, *_), slices in zip(cells, found, strict=True)]
 
     def by_leaves(self, sizes: Sequence[int]) -> Iterator[Point]:
         """The more there is to tell."""
@@ -142,25 +141,48 @@ class Bench:
                 right = equal_to(server, plain.whole(plain.BASE_LEAVES))
                 yield self.point("workers", workers, server, asked(server), right, waiting=16)
 
-    def by_log(self, sizes: Sequence[int]) -> Iterator[Point]:
+    def by_log(self, sizes: Sequence[int]) -> list[Point]:
         """The longer the log is already."""
         self.said.say(plain.BASE_LEAVES, 0)
-        master = hashlib.sha256(b"onestop/access-log/1" + SANDBOX_ROOT).digest()  # as serving.program makes it
-        for size in sizes:
-            name = f"log {size}"
-            log = servers.data_of(self.kept, name) / "access-log.db"
-            log.parent.mkdir(parents=True, exist_ok=True)
-            if size and not log.exists():
-                print(f"writing a log of {size:,} entries ...", file=sys.stderr)
-                asyncio.run(filling.fill(f"sqlite+aiosqlite:///{log}", size, coordinates(), master))
-            if size:
-                with self.server(name, folder=self.kept):
-                    pass  # makes what it keeps beside the log
-                asyncio.run(judged(log))
-            with self.server(name, folder=self.kept) as server:
+        cells: list[Cell] = []
+        with ExitStack() as stack:
+            for size in sizes:
+                name = f"log {size}"
+                log = servers.data_of(self.kept, name) / "access-log.db"
+                if size:
+                    self.fill(log, size, name)
+                server = stack.enter_context(self.server(name, folder=self.kept))
                 come_to_rest(server)
                 right = equal_to(server, plain.whole(plain.BASE_LEAVES))
-                yield self.point("log entries", size, server, asked(server), right)
+                cells.append((size, server, asked(server), right))
+            return self.in_turn("log entries", cells)
+
+    def fill(self, log: Path, size: int, name: str) -> None:
+        """A log of so many entries, which were judged when they came, where there is none."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if not log.exists():
+            print(f"writing a log of {size:,} entries ...", file=sys.stderr)
+            master = hashlib.sha256(b"onestop/access-log/1" + SANDBOX_ROOT).digest()  # as serving.program makes it
+            asyncio.run(filling.fill(f"sqlite+aiosqlite:///{log}", size, coordinates(), master))
+        with self.server(name, folder=self.kept):
+            pass  # makes what it keeps beside the log
+        asyncio.run(judged(log))
+
+
+def _point(curve: str, at: int, found: Sequence[Slice]) -> Point:
+    """The median of the rounds."""
+    taken = [each for one in found for each in one.taken_ms]
+    point = Point(
+        curve,
+        at,
+        statistics.median(each.cpu_ms for each in found),
+        statistics.median(each.answers / each.seconds for each in found),
+        statistics.median(taken),
+        quantile(taken, 0.99),
+        max(each.rss_mb for each in found),
+    )
+    print(point, file=sys.stderr)
+    return point
 
 
 async def judged(log: Path) -> None:
@@ -168,8 +190,8 @@ async def judged(log: Path) -> None:
     reading = store.reading_engine(f"sqlite+aiosqlite:///{log}")
     async with reading.connect() as connection, Cases.opened(f"sqlite+aiosqlite:///{log.parent}/cases.db") as cases:
         epoch, last = store.epoch(await store.meta(connection)), await aid.last(connection)
-        now = datetime.now(UTC)
-        await cases.reviews().turn(epoch, "benchmark", now, -timedelta(seconds=1))
+        later = datetime.now(UTC) + timedelta(hours=1)  # when the turn of the server that ended is over
+        await cases.reviews().turn(epoch, "benchmark", later, -timedelta(hours=2))
         await cases.reviews().went_on(epoch, "benchmark", last)
     await reading.dispose()
 
@@ -259,7 +281,7 @@ def main() -> None:
             "agencies": bench.by_agencies,
             "persons": bench.by_persons,
             "workers": bench.by_workers,
-            "log": lambda: bench.by_log(given.log),
+            "log": lambda: iter(bench.by_log(given.log)),
         }
         points = [point for name in given.curves for point in curve[name]()]
     stop_if_noisy(quiet, even_so=given.even_if_noisy)
